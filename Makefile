@@ -1,0 +1,85 @@
+# Set-up and the usual jobs; `make help` lists them. Each target does all the set-up that it needs.
+
+.DEFAULT_GOAL := help
+
+# Any of these may be given on the command line: make book PYTHON=python3.13 JOBS=4
+PYTHON ?= python3
+JOBS   ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+PORT   ?= 8000
+PAPER  ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# nbmake skips every path with _build in it, so notebooks are tested here and moved to _build/nbmake afterwards.
+NBMAKE := .nbmake
+
+# As many processes as cores and one thread in each: two threads on two busy cores are slower than one.
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export NUMEXPR_NUM_THREADS := 1
+export VECLIB_MAXIMUM_THREADS := 1
+# Notebooks find the kernel of this environment, not one of the same name in the home folder.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.PHONY: help venv book test lab serve record clean distclean
+
+help: ## this list
+	@echo "make <target>, where target is one of:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 # \2/p' $(firstword $(MAKEFILE_LIST)) | awk -F ' # ' '{ printf "%-12s%s\n", $$1, $$2 }'
+
+venv: $(VENV)/.installed ## the environment in .venv, with the exact versions of constraints.txt
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or later is needed, and '$(PYTHON)' is not one; name another with: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@echo "== Creating the environment in $(VENV) with $(PYTHON)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "== Installing the locked packages (once; some minutes)"
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	  $(BIN)/python -m pip install --quiet --editable '.[book,lab,test,dev]' setuptools wheel
+	@touch $@
+
+book: venv ## execute what is out of date and render the book to _build/html (JOBS=cores)
+	@echo "== Executing the notebooks that are out of date and rendering the book, $(JOBS) at once"
+	@$(BIN)/snakemake --cores $(JOBS) --rerun-incomplete --nolock --keep-going book
+	@echo "== The book is at _build/html/index.html; 'make serve' shows it"
+
+test: venv ## all tests: units and guards, every notebook, the book, the book in a browser
+	@echo "== Units, properties and guards"
+	@$(BIN)/python -m pytest tests
+	@echo "== Every notebook at tier quick"
+	@rm -rf $(NBMAKE) _build/nbmake
+	@$(BIN)/python -m edgebook prepare --tier quick --out $(NBMAKE)
+	@EDGEBOOK_OUT='$(CURDIR)/$(NBMAKE)' $(BIN)/python -m pytest --nbmake --overwrite --nbmake-kernel=python3 \
+	  --nbmake-timeout=120 $(NBMAKE)
+	@mkdir -p _build && mv $(NBMAKE) _build/nbmake
+	@echo "== The book from these notebooks, with warnings as errors"
+	@$(BIN)/python -m edgebook.book --executed _build/nbmake --stage _build/test-stage --out _build/test-html
+	@echo "== The book in a browser"
+	@EDGEBOOK_HTML='$(CURDIR)/_build/test-html' $(BIN)/python -m pytest -m browser tests/browser
+
+lab: venv ## open JupyterLab on the notebooks
+	@echo "== Starting JupyterLab; stop it with Ctrl-C"
+	@$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks
+
+serve: venv ## show the rendered book on this machine's loopback address (PORT=8000)
+	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first." >&2; exit 1; }
+	@echo "== The book is at http://127.0.0.1:$(PORT)/ until Ctrl-C"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+record: venv ## the verdict-grade run of one paper into results/full (PAPER=name); resumes where it was stopped
+	@test -n '$(PAPER)' || { echo "Name the paper: make record PAPER=activation-density-pruning" >&2; exit 1; }
+	@echo "== Running $(PAPER) at tier full; this takes from half an hour to some hours"
+	@$(BIN)/snakemake --cores $(JOBS) --rerun-incomplete --nolock record --config paper='$(PAPER)'
+	@echo "== Recorded in results/full/$(PAPER).json"
+
+clean: ## remove what was built
+	@echo "== Removing _build and the caches"
+	@rm -rf _build $(NBMAKE) .snakemake .hypothesis .pytest_cache .ruff_cache .benchmarks build dist
+	@find . -path ./$(VENV) -prune -o -path ./.git -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove the environment too
+	@echo "== Removing $(VENV)"
+	@rm -rf $(VENV) src/*.egg-info

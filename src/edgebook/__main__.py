@@ -1,0 +1,165 @@
+"""The command line: ``python -m edgebook run|list|scoreboard|check|prepare``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from edgebook import notebooks
+from edgebook.paths import project_root
+
+# What a tier is for and may cost; the parameter values themselves are in notebooks/tiers.yml.
+_BUDGETS = {
+    "quick": "20 s a notebook, proves that the page works",
+    "book": "3 min a notebook, what a reader executes",
+    "full": "30 min to 4 core-hours, verdict-grade",
+    "paper": "a GPU and the paper's own data",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but an error is one sentence without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message[0].upper()}{message[1:]}.")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 failed or problems found, 2 wrongly asked."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
+            near = notebooks.nearest(words[0], _COMMANDS)
+            raise ValueError(f"There is no command '{words[0]}'; {near}")
+        asked = _parser().parse_args(words)
+        return _COMMANDS[asked.command](asked)
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m edgebook", description="Run the notebooks of the book and read their ledger.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    run = commands.add_parser("run", help="execute one notebook and write its record")
+    run.add_argument("notebook", help="a name that 'list' shows")
+    run.add_argument("--tier", default="book", help=f"one of {', '.join(notebooks.tiers())}; default: book")
+    run.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings")
+    run.add_argument("--out", type=Path, metavar="DIR", help="default: _build/runs/<tier>")
+    run.add_argument("--timeout", type=float, metavar="S", help="wall-clock limit in seconds; default: the tier's")
+    commands.add_parser("list", help="the papers with their claims and budgets")
+    board = commands.add_parser("scoreboard", help="every claim of every paper with its verdict")
+    board.add_argument("--markdown", action="store_true", help="a line per paper, as in the README")
+    commands.add_parser("check", help="ledger, notebooks, contents and configuration against each other")
+    prepare = commands.add_parser("prepare", help="write all notebooks with a tier's parameters, not executed")
+    prepare.add_argument("--tier", default="quick", help="default: quick")
+    prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
+    return parser
+
+
+def _run(asked: argparse.Namespace) -> int:
+    from edgebook import runner
+
+    settings = _settings(asked.notebook, asked.settings)
+    try:
+        executed = runner.run(asked.notebook, tier=asked.tier, settings=settings, out=asked.out, timeout=asked.timeout)
+    except runner.RunError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(executed)
+    return 0
+
+
+def _settings(notebook: str, words: Sequence[str]) -> dict[str, notebooks.Value]:
+    """Read ``key=value`` words as values of the notebook's parameters."""
+    declared = notebooks.parameters(notebooks.find(notebook))
+    settings: dict[str, notebooks.Value] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes key=value, not '{word}'.")
+        if key in settings:
+            raise ValueError(f"--set gives '{key}' twice.")
+        if key in declared and key != "tier":
+            settings[key] = notebooks.parse(declared[key], text)
+        else:
+            settings |= notebooks.resolve(notebook, "book", {key: text})  # which says what is wrong with the key
+    return settings
+
+
+def _list(_: argparse.Namespace) -> int:
+    for tier, budget in _BUDGETS.items():
+        print(f"{tier:6s} {budget}")
+    overrides = notebooks.read_tiers()
+    written = notebooks.paper_names()
+    for wing, names in _wings(written).items():
+        print(f"\n{wing}")
+        for name in names:
+            print(f"  {name:32s} {_claims(name) if name in written else 'not yet written'}")
+            for tier, values in overrides.get(name, {}).items():
+                print(f"    {tier:6s} {' '.join(f'{key}={value}' for key, value in values.items())}")
+    print("\npages")
+    for name in notebooks.page_names():
+        print(f"  {name}")
+    return 0
+
+
+def _wings(written: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names of the papers of each wing; without a catalogue, the notebooks that there are."""
+    wings: dict[str, list[str]] = {}
+    for paper in _yaml("book/papers.yml").get("papers", []):
+        wings.setdefault(paper["wing"], []).append(paper["name"])
+    known = {name for names in wings.values() for name in names}
+    lost = [name for name in written if name not in known]
+    return wings | ({"in no wing": lost} if lost else {})
+
+
+def _claims(name: str) -> str:
+    kinds = [claim.get("kind", "claim") for claim in _yaml(f"book/claims/{name}.yml").get("claims", [])]
+    return f"{kinds.count('claim')} claims, {kinds.count('control')} controls" if kinds else "no ledger"
+
+
+def _yaml(path: str) -> dict[str, Any]:
+    """Read a file as it is: its model, which 'check' uses, takes seconds to import."""
+    file = project_root() / path
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _scoreboard(asked: argparse.Namespace) -> int:
+    from edgebook.ledger import scoreboard
+
+    print((scoreboard.as_markdown if asked.markdown else scoreboard.as_text)(scoreboard.rows()))
+    return 0
+
+
+def _check(_: argparse.Namespace) -> int:
+    from edgebook.checks import check
+
+    problems = check(project_root())
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+def _prepare(asked: argparse.Namespace) -> int:
+    from edgebook.runner import prepare
+
+    for path in prepare(asked.tier, asked.out):
+        print(path)
+    return 0
+
+
+_COMMANDS = {"run": _run, "list": _list, "scoreboard": _scoreboard, "check": _check, "prepare": _prepare}
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is taken down in order
+    sys.exit(main())

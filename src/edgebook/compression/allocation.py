@@ -1,0 +1,101 @@
+"""Widths at a given cost: what any rule for *relative* widths must be compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+
+def scale_to_cost(
+    shape: Sequence[float], target: float, cost: Callable[[tuple[int, ...]], float], *, minimum: int = 1
+) -> tuple[int, ...]:
+    r"""Round :math:`s \cdot \text{shape}` to integers such that their cost comes nearest to the target.
+
+    The scale `s` is found by bisection on :math:`\lfloor s \cdot \text{shape} \rfloor`; layers are then rounded up
+    where that brings the cost nearer. No width is thus more than one away from the exact proportion,
+    unless the minimum asks for more.
+
+    Parameters
+    ----------
+    shape : sequence of float, (layers,)
+        Positive relative widths.
+    target : float
+        The cost to match, for example the MACs of another network.
+    cost : callable
+        Widths to cost; must not fall when a width grows.
+    minimum : int
+        Smallest width allowed.
+
+    Returns
+    -------
+    tuple of int, (layers,)
+        The widths.
+
+    Raises
+    ------
+    ValueError
+        A relative width is not positive, or even the smallest widths cost more than the target.
+    """
+    if not shape or min(shape) <= 0:
+        raise ValueError(f"Relative widths must be positive, got {list(shape)}.")
+
+    def floor(scale: float) -> tuple[int, ...]:
+        return tuple(max(minimum, math.floor(scale * entry + 1e-9)) for entry in shape)
+
+    if cost(floor(0.0)) > target:
+        raise ValueError(f"Widths of {minimum} cost {cost(floor(0.0)):g}, which is more than the target {target:g}.")
+    low, high = 0.0, 1.0
+    while cost(floor(high)) <= target:
+        low, high = high, 2 * high
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if cost(floor(middle)) <= target else (low, middle)
+    return _nearest_rounding(floor(low), [low * entry for entry in shape], target, cost)
+
+
+def random_shape(widths: Sequence[int], generator: torch.Generator, *, spread: float = 2.0) -> list[float]:
+    """Multiply each width by an independent factor, log-uniform between 1/spread and spread.
+
+    Parameters
+    ----------
+    widths : sequence of int, (layers,)
+        The widths to vary.
+    generator : torch.Generator
+        Source of the factors.
+    spread : float
+        Largest factor, above 1.
+
+    Returns
+    -------
+    list of float, (layers,)
+        Relative widths, for `scale_to_cost`.
+
+    Raises
+    ------
+    ValueError
+        The spread is not above 1.
+    """
+    if spread <= 1:
+        raise ValueError(f"spread must be above 1, got {spread}.")
+    exponents = 2 * torch.rand(len(widths), generator=generator, dtype=torch.float64) - 1
+    return [width * spread ** float(e) for width, e in zip(widths, exponents, strict=True)]
+
+
+def _nearest_rounding(
+    widths: tuple[int, ...], exact: list[float], target: float, cost: Callable[[tuple[int, ...]], float]
+) -> tuple[int, ...]:
+    """Flip layers between the floor and one above it, the best flip first, while the cost comes nearer."""
+
+    def flip(layer: int) -> tuple[int, ...]:
+        return tuple(2 * low + 1 - w if i == layer else w for i, (low, w) in enumerate(zip(widths, best, strict=True)))
+
+    free = [layer for layer, low in enumerate(widths) if exact[layer] >= low]  # the others sit at the minimum
+    best, error = widths, abs(cost(widths) - target)
+    while free:
+        nearer, change = min((abs(cost(flip(layer)) - target), layer) for layer in free)
+        if nearer >= error:
+            break
+        best, error = flip(change), nearer
+    return best

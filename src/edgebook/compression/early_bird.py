@@ -1,0 +1,128 @@
+r"""Early-Bird tickets: stop looking for a mask as soon as it no longer changes.
+
+Sources: You et al., *Drawing Early-Bird Tickets*, arXiv 1909.11957, for channels; for single weights, as here, Kim et
+al., arXiv 2207.01382, and its code.
+
+The released code advances the learning rate of the retraining twice in every epoch, so that it falls to zero at half
+time and climbs back:
+
+.. math:: \eta_e = \frac{\eta_0}{2} \left(1 + \cos \frac{\pi s e}{E}\right),
+    \qquad s = 1 \text{ (cosine annealing)}, \quad s = 2 \text{ (as released)} .
+
+`cosine_rate` gives both, so that what this does to the accuracy of a ticket can be measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+
+def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
+    """Return the share of entries in which two masks differ (their normalised Hamming distance).
+
+    Parameters
+    ----------
+    first, second : mapping of str to Tensor
+        Masks of the same names and shapes.
+
+    Returns
+    -------
+    float
+        0 to 1. Two masks of the same sparsity s differ by at most 2 min(s, 1 - s), so a tolerance is easier to meet the
+        sparser they are.
+
+    Raises
+    ------
+    ValueError
+        Names or shapes differ, or there is no entry.
+    """
+    if set(first) != set(second) or any(first[name].shape != second[name].shape for name in first):
+        raise ValueError("Masks can be compared only where they have the same names and shapes.")
+    total = sum(mask.numel() for mask in first.values())
+    if total == 0:
+        raise ValueError("Masks must hold at least one entry.")
+    return sum(int((first[name] != second[name]).count_nonzero()) for name in first) / total
+
+
+def recent_distance(history: Sequence[Mapping[str, Tensor]], *, window: int = 5) -> float | None:
+    """Return the largest distance between the newest mask and the others of a window.
+
+    Parameters
+    ----------
+    history : sequence of mappings of str to Tensor
+        One set of masks per epoch, the newest last.
+    window : int
+        Masks that are compared, the newest included; at least 2.
+
+    Returns
+    -------
+    float or None
+        The distance, None while there are fewer masks than the window holds.
+
+    Raises
+    ------
+    ValueError
+        The window is below 2.
+    """
+    if window < 2:
+        raise ValueError(f"window must be at least 2, got {window}.")
+    if len(history) < window:
+        return None
+    *older, newest = history[-window:]
+    return max(mask_distance(newest, masks) for masks in older)
+
+
+def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, tolerance: float = 0.02) -> bool:
+    """Tell whether the masks have settled: all of the last ones are nearer to the newest than the tolerance.
+
+    Parameters
+    ----------
+    history : sequence of mappings of str to Tensor
+        One set of masks per epoch, the newest last.
+    window : int
+        As in `recent_distance`; no bird is found in fewer epochs.
+    tolerance : float
+        Share of entries that may differ, not included.
+
+    Returns
+    -------
+    bool
+        Whether the search may stop.
+
+    Raises
+    ------
+    ValueError
+        The window is below 2.
+    """
+    distance = recent_distance(history, window=window)
+    return distance is not None and distance < tolerance
+
+
+def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:
+    """Learning rate of a cosine schedule after some share of a training.
+
+    Parameters
+    ----------
+    done : float
+        Share of the epochs that is over, 0 to 1.
+    peak : float
+        Rate at the start.
+    speed : float
+        How often the schedule is advanced per epoch: 1 as intended, 2 as in the released retraining.
+
+    Returns
+    -------
+    float
+        The rate.
+
+    Raises
+    ------
+    ValueError
+        A share outside [0, 1].
+    """
+    if not 0 <= done <= 1:
+        raise ValueError(f"done must lie between 0 and 1, got {done}.")
+    return peak * (0.5 + 0.5 * math.cos(math.pi * speed * done))

@@ -1,0 +1,203 @@
+"""Which weights stay: the largest of all, the largest of each layer, or as many at random.
+
+Counts are exact to one weight. Equal scores are decided by position (earlier layers and entries stay), so that equal
+inputs give equal masks; a threshold, as in the released code of arXiv 2207.01382, keeps or drops all of a tie at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from edgebook.compression.masks import Masks, count_alive, prunable_weights
+
+Scope = Literal["global", "layer"]
+
+
+def count_kept(alive: int, fraction: float) -> int:
+    r"""How many of so many weights stay when a fraction is pruned: :math:`n - \lfloor p n + 1/2 \rfloor`.
+
+    Parameters
+    ----------
+    alive : int
+        `n`, at least 0.
+    fraction : float
+        `p`, in [0, 1].
+
+    Returns
+    -------
+    int
+        0 to `n`.
+
+    Raises
+    ------
+    ValueError
+        A fraction outside [0, 1] or a negative count.
+    """
+    if not 0 <= fraction <= 1 or alive < 0:
+        raise ValueError(f"fraction must lie between 0 and 1 and the count must not be negative, got {fraction}.")
+    return alive - math.floor(fraction * alive + 0.5)
+
+
+def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, Tensor] | None = None) -> Masks:
+    """Keep the entries with the largest scores, ranked over all layers together.
+
+    Parameters
+    ----------
+    scores : mapping of str to Tensor
+        One score per weight, by name; larger is better.
+    count : int
+        How many stay.
+    masks : mapping of str to Tensor, optional
+        Only their living entries can stay; without them, all can.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Masks with exactly `count` living entries.
+
+    Raises
+    ------
+    ValueError
+        More are to be kept than are alive, fewer than none, no score at all, one that is not finite, or other names.
+    """
+    if not scores or (masks is not None and set(masks) != set(scores)):
+        raise ValueError(f"There must be scores, and masks of the same names, got {sorted(scores)}.")
+    flat = torch.cat([score.detach().reshape(-1) for score in scores.values()])
+    if not torch.isfinite(flat).all():
+        raise ValueError("Scores must be finite.")
+    if masks is not None:
+        flat = flat.masked_fill(~torch.cat([masks[name].reshape(-1) for name in scores]).to(flat.device), -math.inf)
+    alive = int(torch.isfinite(flat).sum())
+    if not 0 <= count <= alive:
+        raise ValueError(f"count must lie between 0 and the {alive} weights that are alive, got {count}.")
+    kept = torch.zeros_like(flat, dtype=torch.bool)
+    kept[flat.sort(descending=True, stable=True).indices[:count]] = True
+    parts = kept.split([score.numel() for score in scores.values()])
+    return {name: part.reshape(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
+
+
+def keep_largest_per_layer(
+    scores: Mapping[str, Tensor], counts: Mapping[str, int], masks: Mapping[str, Tensor] | None = None
+) -> Masks:
+    """Keep so many entries in each layer, those with the largest scores.
+
+    Parameters
+    ----------
+    scores : mapping of str to Tensor
+        One score per weight, by name.
+    counts : mapping of str to int
+        How many stay in each layer.
+    masks : mapping of str to Tensor, optional
+        As in `keep_largest`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Masks with exactly these numbers of living entries.
+
+    Raises
+    ------
+    ValueError
+        As in `keep_largest`.
+    """
+    if set(counts) != set(scores) or (masks is not None and set(masks) != set(scores)):
+        raise ValueError(f"Scores, counts and masks must name the same weights, got {sorted(scores)}.")
+    kept: Masks = {}
+    for name, score in scores.items():
+        kept |= keep_largest({name: score}, counts[name], None if masks is None else {name: masks[name]})
+    return kept
+
+
+def prune_by_magnitude(
+    model: nn.Module, masks: Mapping[str, Tensor], fraction: float, *, scope: Scope = "global"
+) -> Masks:
+    """Prune a fraction of the living weights: those of smallest absolute value.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Its weights are read and not changed.
+    masks : mapping of str to Tensor
+        Which weights are alive.
+    fraction : float
+        Share of the living weights to prune, in [0, 1].
+    scope : {"global", "layer"}
+        One ranking over all layers, or that fraction of every layer.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The new masks.
+
+    Raises
+    ------
+    ValueError
+        A fraction outside [0, 1], an unknown scope, or masks that do not belong to the model.
+    """
+    weights = prunable_weights(model)
+    unknown = [name for name in masks if name not in weights or weights[name].shape != masks[name].shape]
+    if unknown:
+        raise ValueError(f"The model has no prunable weight of that name and shape: {', '.join(unknown)}.")
+    scores = {name: weights[name].detach().abs() for name in masks}
+    if scope == "global":
+        return keep_largest(scores, count_kept(count_alive(masks), fraction), masks)
+    if scope != "layer":
+        raise ValueError(f"scope must be global or layer, got {scope!r}.")
+    counts = {name: count_kept(int(mask.count_nonzero()), fraction) for name, mask in masks.items()}
+    return keep_largest_per_layer(scores, counts, masks)
+
+
+def random_masks(
+    like: Mapping[str, Tensor], generator: torch.Generator, *, density: Literal["matched", "uniform"] = "matched"
+) -> Masks:
+    """Draw masks at random that keep as many weights as other masks do.
+
+    A ticket differs from a random mask in how much each layer keeps, and in which weights it keeps. Matched densities
+    leave only the second difference, uniform ones leave both.
+
+    Parameters
+    ----------
+    like : mapping of str to Tensor
+        The masks to match.
+    generator : torch.Generator
+        Source of the draws, on the CPU.
+    density : {"matched", "uniform"}
+        As many in every layer as there, or the same share in every layer, up to one weight, and as many in all.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Masks of the same shapes and devices.
+
+    Raises
+    ------
+    ValueError
+        Another name of a density.
+    """
+    if density == "matched":
+        counts = {name: int(mask.count_nonzero()) for name, mask in like.items()}
+    elif density == "uniform":
+        counts = _shared_out(count_alive(like), {name: mask.numel() for name, mask in like.items()})
+    else:
+        raise ValueError(f"density must be matched or uniform, got {density!r}.")
+    masks = {}
+    for name, mask in like.items():
+        drawn = torch.zeros(mask.numel(), dtype=torch.bool)
+        drawn[torch.randperm(mask.numel(), generator=generator)[: counts[name]]] = True
+        masks[name] = drawn.reshape(mask.shape).to(mask.device)
+    return masks
+
+
+def _shared_out(total: int, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Share a count out in proportion to sizes: whole parts first, then to the largest remainders."""
+    everything = max(sum(sizes.values()), 1)
+    parts = {name: divmod(total * size, everything) for name, size in sizes.items()}
+    counts = {name: whole for name, (whole, _) in parts.items()}
+    for name in sorted(parts, key=lambda name: -parts[name][1])[: total - sum(counts.values())]:
+        counts[name] += 1
+    return counts

@@ -1,0 +1,148 @@
+"""Lottery tickets: train, prune, rewind, again.
+
+Sources: Frankle and Carbin, *The Lottery Ticket Hypothesis*, arXiv 1803.03635; late rewinding: Frankle et al., *Linear
+Mode Connectivity and the Lottery Ticket Hypothesis*, arXiv 1912.05671; in spiking networks: Kim et al., *Exploring
+Lottery Ticket Hypothesis in Spiking Neural Networks*, arXiv 2207.01382.
+
+Any `torch.nn.Module` will do; nothing here knows about spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edgebook.compression.masks import Masks, apply_masks, dense_masks, sparsity
+from edgebook.compression.selection import Scope, prune_by_magnitude
+
+Train = Callable[[int, Masks, Callable[[int], None]], Any]
+
+
+def copy_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """Copy all parameters, biases and the scales and shifts of norms included; running statistics are none.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+
+    Returns
+    -------
+    dict of str to Tensor
+        Copies by name.
+    """
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
+    """Set a network back to earlier parameters and prune it, in place.
+
+    Living weights, biases and norms get their earlier values bit by bit, pruned weights are zero.
+    The running statistics of batch norm stay as they are, as in the paper's code: they belong to neither set of
+    weights, so measure a rewound network only after it has been trained.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    parameters : mapping of str to Tensor
+        What `copy_parameters` returned.
+    masks : mapping of str to Tensor
+
+    Raises
+    ------
+    ValueError
+        The names are not those of the model's parameters, or masks do not fit.
+    """
+    own = dict(model.named_parameters())
+    if set(own) != set(parameters):
+        raise ValueError(f"The copy has other parameters than the model: {sorted(set(own) ^ set(parameters))}.")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(parameters[name])
+    apply_masks(model, masks)
+
+
+class Round(NamedTuple):
+    """One round of training and what came before it.
+
+    Attributes
+    ----------
+    index : int
+        0 for the dense network.
+    masks : dict of str to Tensor
+        The masks it was trained with.
+    sparsity : float
+        Their share of pruned weights.
+    result : Any
+        What `train` returned.
+    rewound : dict of str to Tensor
+        The parameters that later rounds start from.
+    """
+
+    index: int
+    masks: Masks
+    sparsity: float
+    result: Any
+    rewound: dict[str, Tensor]
+
+
+def iterative_pruning(
+    model: nn.Module,
+    train: Train,
+    *,
+    rounds: int,
+    fraction: float = 0.25,
+    rewind_epoch: int = 0,
+    scope: Scope = "global",
+) -> Iterator[Round]:
+    """Iterative magnitude pruning with late rewinding: yield each round once it is trained.
+
+    The first round trains the dense network. Every later one prunes a fraction of the living weights by their size at
+    the end of the round before, sets all parameters back to what they were after `rewind_epoch` epochs of the *first*
+    round, and trains again.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained in place. Between two rounds it holds the weights at the end of a round.
+    train : callable
+        `train(index, masks, on_epoch)` trains the model with these masks (`hold_masks`) and must call `on_epoch`
+        with the number of each epoch that is finished, from 1; what it returns is handed on.
+    rounds : int
+        Rounds of training, the dense one included.
+    fraction : float
+        Share of the living weights that is pruned between two rounds.
+    rewind_epoch : int
+        0 rewinds to the initial weights.
+    scope : {"global", "layer"}
+        As in `prune_by_magnitude`.
+
+    Yields
+    ------
+    Round
+        With a sparsity of 1 - (1 - fraction)^index up to rounding.
+
+    Raises
+    ------
+    ValueError
+        Fewer than one round, a negative epoch, or a first round that ends before the epoch to rewind to.
+    """
+    if rounds < 1 or rewind_epoch < 0:
+        raise ValueError(f"rounds must be at least 1 and rewind_epoch at least 0, got {rounds} and {rewind_epoch}.")
+    kept: dict[str, Tensor] = copy_parameters(model) if rewind_epoch == 0 else {}
+
+    def on_epoch(epoch: int) -> None:
+        if index == 0 and epoch == rewind_epoch:
+            kept.update(copy_parameters(model))
+
+    masks = dense_masks(model)
+    for index in range(rounds):
+        if index > 0:
+            masks = prune_by_magnitude(model, masks, fraction, scope=scope)
+            rewind(model, kept, masks)
+        result = train(index, masks, on_epoch)
+        if not kept:
+            raise ValueError(f"The first round must report epoch {rewind_epoch}, to which weights are rewound.")
+        yield Round(index, masks, sparsity(masks), result, kept)

@@ -1,0 +1,18 @@
+"""Data that needs no network, and the papers' own data sets where they are on the machine."""
+
+from edgebook.data.images import SETS, Images, load_images
+from edgebook.data.photos import BLOCK, PHOTOS, block_split, photograph
+from edgebook.data.real import data_root
+from edgebook.data.vision import import_torchvision
+
+__all__ = [
+    "BLOCK",
+    "PHOTOS",
+    "SETS",
+    "Images",
+    "block_split",
+    "data_root",
+    "import_torchvision",
+    "load_images",
+    "photograph",
+]

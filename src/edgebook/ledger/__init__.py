@@ -1,0 +1,19 @@
+"""Claims written before the run, verdicts computed after it."""
+
+from edgebook.ledger.claims import Claim as Claim
+from edgebook.ledger.claims import Ledger as Ledger
+from edgebook.ledger.claims import Verdict as Verdict
+from edgebook.ledger.claims import load_ledger as load_ledger
+from edgebook.ledger.inline import verdict_lines as verdict_lines
+from edgebook.ledger.judging import Judgement as Judgement
+from edgebook.ledger.judging import holm_verdicts as holm_verdicts
+from edgebook.ledger.judging import judge as judge
+from edgebook.ledger.record import ClaimResult as ClaimResult
+from edgebook.ledger.record import Record as Record
+from edgebook.ledger.record import full_record as full_record
+from edgebook.ledger.record import load_record as load_record
+from edgebook.ledger.record import save_record as save_record
+from edgebook.ledger.record import stale_reasons as stale_reasons
+from edgebook.ledger.run import Run as Run
+from edgebook.ledger.run import start as start
+from edgebook.ledger.table import claims_table as claims_table

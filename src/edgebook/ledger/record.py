@@ -1,0 +1,127 @@
+"""One run of a notebook as a JSON record: written once, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgebook.ledger.claims import Claim, Verdict, load_ledger
+from edgebook.paths import project_root
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClaimResult(_Part):
+    """A claim as it stood in the ledger, its samples, and what was made of them."""
+
+    claim: Claim
+    samples: tuple[float, ...]
+    mean: float | None
+    interval: tuple[float, float] | None
+    gap: float | None = Field(description="mean minus the paper's number, where the paper gives one")
+    p_value: float | None
+    verdict: Verdict
+    reason: str
+    holm_verdict: Verdict
+
+
+class Hardware(_Part):
+    """What the run was computed on."""
+
+    cpu: str
+    cores: int
+    gpu: str | None
+    platform: str
+
+
+class Record(_Part):
+    """Everything that is known of one run."""
+
+    schema_version: int = 1
+    notebook: str
+    title: str
+    tier: str
+    scale: str
+    parameters: dict[str, bool | int | float | str]
+    seeds: tuple[int, ...]
+    results: tuple[ClaimResult, ...]
+    commit: str | None
+    dirty: bool
+    fingerprint: str
+    versions: dict[str, str]
+    hardware: Hardware
+    seconds: float
+    started: str
+
+
+def save_record(record: Record, folder: Path) -> Path:
+    """Write ``<folder>/<notebook>.json`` atomically and return its path.
+
+    A run that is killed here leaves the previous record or none, never half of one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{record.notebook}.json"
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False, encoding="utf-8") as part:
+        try:
+            part.write(record.model_dump_json(indent=2) + "\n")
+            part.flush()
+            os.fsync(part.fileno())
+            os.chmod(part.name, 0o644)
+            os.replace(part.name, target)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
+    return target
+
+
+def load_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is no valid record; the message names the field.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no record at {path}.")
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path.name} is no valid record: {place}: {first['msg']}.") from None
+
+
+def full_record(notebook: str, root: Path | None = None) -> Record | None:
+    """Return the committed verdict-grade record of a notebook, or None where there is none yet."""
+    path = (root or project_root()) / "results" / "full" / f"{notebook}.json"
+    return load_record(path) if path.is_file() else None
+
+
+def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
+    """Say why a record no longer speaks for the checkout; an empty list means that it does.
+
+    Compared are the fingerprint of the notebook's code and of the kernels that it uses, the claims in
+    the ledger, and the parameters that its tier has now.
+    """
+    from edgebook import notebooks, sources
+
+    root = root or project_root()
+    path = root / "notebooks" / f"{record.notebook}.ipynb"
+    if not path.is_file():
+        return ["the notebook is gone"]
+    reasons = []
+    if sources.fingerprint(path) != record.fingerprint:
+        reasons.append("the notebook's code or a kernel has changed")
+    if load_ledger(record.notebook, root).claims != tuple(result.claim for result in record.results):
+        reasons.append("the ledger has changed")
+    if notebooks.resolve(record.notebook, record.tier, {}) != record.parameters:
+        reasons.append(f"its parameters are not those of tier {record.tier}")
+    return reasons

@@ -1,0 +1,179 @@
+"""What a notebook holds while it runs: its parameters in, its record out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from edgebook import notebooks, sources
+from edgebook.ledger.claims import Ledger, load_ledger
+from edgebook.ledger.judging import holm_verdicts, judge
+from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
+from edgebook.paths import project_root
+
+_PACKAGES = ("edgebook", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "Torch-Pruning")
+
+
+class Run:
+    """One execution of a paper's notebook; made by `start` in the notebook's second code cell."""
+
+    def __init__(self, notebook: str, parameters: dict[str, Any], root: Path) -> None:
+        self.notebook = notebook
+        self.parameters = parameters
+        self.tier: str = parameters["tier"]
+        self.ledger: Ledger = load_ledger(notebook, root)
+        self._root = root
+        self._fingerprint = sources.fingerprint(root / "notebooks" / f"{notebook}.ipynb")
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._clock = time.perf_counter()
+        self._seconds_before = 0.0
+
+    def at_least(self, **bounds: float) -> None:
+        """Check parameters against their smallest values.
+
+        Raises
+        ------
+        ValueError
+            A parameter lies below its bound; the sentence names it, the bound and the value.
+        """
+        for name, bound in bounds.items():
+            if self.parameters[name] < bound:
+                raise ValueError(f"{name} must be at least {bound}, got {self.parameters[name]}.")
+
+    def cached(self, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Return ``function(**arguments)``, from disk where an interrupted run has computed it already.
+
+        Results and arguments must be JSON; results always pass through JSON, so that a resumed run sees
+        just what a fresh one sees. Nothing is kept unless ``EDGEBOOK_RESUME`` names a folder; the key holds
+        the fingerprint of notebook and kernels and all parameters but the seeds, so a changed constant is
+        computed anew and a further seed is not.
+        """
+        folder = os.environ.get("EDGEBOOK_RESUME")
+        if not folder:
+            return json.loads(json.dumps(function(**arguments)))
+        fixed = {name: value for name, value in self.parameters.items() if name not in ("seeds", "first_seed")}
+        key = json.dumps([self._fingerprint, fixed, function.__name__, arguments], sort_keys=True)
+        path = Path(folder) / self.notebook / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            self._seconds_before += kept["seconds"]  # a resumed run costs what it cost in all
+            return kept["result"]
+        clock = time.perf_counter()
+        text = json.dumps({"result": function(**arguments), "seconds": time.perf_counter() - clock})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+        return json.loads(text)["result"]
+
+    def record(self, samples: Mapping[str, Sequence[float]], *, seeds: Sequence[int], scale: str) -> Record:
+        """Judge every claim of the ledger and return the record, not yet written.
+
+        Parameters
+        ----------
+        samples : mapping of claim id to values
+            One paired value per seed, or one count for an exact claim. A claim that this tier cannot
+            test (its ``needs``) may be left out; any other must be there.
+        seeds : sequence of int
+            The seeds behind the samples, in their order.
+        scale : str
+            Data and size in a few words, shown beside every verdict.
+
+        Raises
+        ------
+        ValueError
+            A claim of the ledger has no samples, or samples belong to no claim.
+        """
+        claims = self.ledger.claims
+        unknown = sorted(set(samples) - {claim.id for claim in claims})
+        missing = [claim.id for claim in claims if claim.id not in samples and not claim.needs]
+        if unknown or missing:
+            raise ValueError(f"Samples and ledger differ: no claim for {unknown}, no samples for {missing}.")
+        judgements = [judge(claim, samples.get(claim.id, ()), self.tier) for claim in claims]
+        results = [
+            ClaimResult(
+                claim=claim,
+                samples=tuple(float(value) for value in samples.get(claim.id, ())),
+                gap=None if claim.paper is None or judged.mean is None else judged.mean - claim.paper,
+                holm_verdict=after_holm,
+                **judged._asdict(),
+            )
+            for claim, judged, after_holm in zip(claims, judgements, holm_verdicts(judgements), strict=True)
+        ]
+        commit, dirty = _commit(self._root)
+        return Record(
+            notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
+            parameters=self.parameters, seeds=tuple(seeds), results=tuple(results),
+            commit=commit, dirty=dirty, fingerprint=self._fingerprint,
+            versions=_versions(), hardware=_hardware(),
+            seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
+        )  # fmt: skip
+
+    def save(self, record: Record) -> Path:
+        """Write the record to ``EDGEBOOK_OUT``, or to ``_build/runs/<tier>`` of the checkout."""
+        folder = os.environ.get("EDGEBOOK_OUT")
+        return save_record(record, Path(folder) if folder else self._root / "_build" / "runs" / self.tier)
+
+
+def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
+    """Begin the run of a notebook with the values that its parameters have now.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook, without suffix.
+    namespace : mapping
+        The notebook's ``globals()``; only the names declared in its parameters cell are read.
+
+    Raises
+    ------
+    ValueError
+        A parameter has a value of the wrong type, or the tier is unknown.
+    """
+    root = project_root()
+    declared = notebooks.parameters(root / "notebooks" / f"{notebook}.ipynb")
+    parameters = {name: notebooks.coerce(known, namespace[name]) for name, known in declared.items()}
+    if parameters["tier"] not in notebooks.tiers():
+        raise ValueError(f"tier must be one of {', '.join(notebooks.tiers())}, got {parameters['tier']!r}.")
+    return Run(notebook, parameters, root)
+
+
+def _commit(root: Path) -> tuple[str | None, bool]:
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=20)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    return git("rev-parse", "HEAD"), git("status", "--porcelain") != ""
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _hardware() -> Hardware:
+    import torch
+
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    cpu = names[0] if names else platform.processor() or platform.machine()
+    return Hardware(cpu=cpu, cores=os.cpu_count() or 1, gpu=gpu, platform=f"{platform.system()} {platform.machine()}")

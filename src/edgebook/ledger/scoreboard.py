@@ -1,0 +1,187 @@
+"""Every claim of every paper in one list of rows: catalogue, ledgers and records merged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from edgebook.ledger.claims import Claim, Verdict, ledger_path, load_ledger
+from edgebook.ledger.papers import Paper, load_papers
+from edgebook.ledger.record import ClaimResult, Hardware, Record, load_record, stale_reasons
+from edgebook.ledger.wording import estimate
+from edgebook.paths import project_root
+
+NOT_RUN = "not run yet"
+NOT_WRITTEN = "not yet written"
+VERDICTS = (*(str(verdict) for verdict in Verdict), NOT_RUN, NOT_WRITTEN)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim, or one paper that has no ledger yet, with what is known of it.
+
+    ``verdict`` is one of `VERDICTS`; ``holm`` is set only where Holm's correction changes it. ``link``
+    is relative to the root of the rendered book and None where there is no page. Everything from
+    ``mean`` on is empty for a claim that no record covers.
+    """
+
+    paper: Paper
+    verdict: str
+    claim: Claim | None = None
+    link: str | None = None
+    mean: float | None = None
+    interval: tuple[float, float] | None = None
+    samples: int = 0
+    gap: float | None = None
+    reason: str = ""
+    holm: str | None = None
+    tier: str = ""
+    scale: str = ""
+    commit: str = ""
+    hardware: str = ""
+    seconds: float | None = None
+    stale: tuple[str, ...] = ()
+
+
+def rows(root: Path | None = None, executed: Path | None = None) -> list[Row]:
+    """Return one row per claim, in the order of the catalogue and the ledgers.
+
+    Parameters
+    ----------
+    root : Path, optional
+        The checkout with ``book/papers.yml``, ``book/claims`` and ``results/full``.
+    executed : Path, optional
+        Folder with the records of papers that have none in ``results/full``; ``_build/book`` by default.
+
+    Raises
+    ------
+    ValueError
+        A catalogue, ledger or record is not valid.
+    """
+    root = root or project_root()
+    executed = executed or root / "_build" / "book"
+    return [row for paper in load_papers(root).papers for row in _of_paper(paper, root, executed)]
+
+
+def find_record(name: str, root: Path, executed: Path) -> Record | None:
+    """Return the record that speaks for a paper: the committed full run, else the last executed one."""
+    for folder in (root / "results" / "full", executed):
+        path = folder / f"{name}.json"
+        if path.is_file():
+            return load_record(path)
+    return None
+
+
+def counts(rows: Iterable[Row]) -> dict[str, int]:
+    """Count the verdicts of some rows, in the order of `VERDICTS`, leaving out those that are not there."""
+    found = Counter(row.verdict for row in rows)
+    return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+
+
+def by_paper(rows: Sequence[Row]) -> list[tuple[Paper, list[Row]]]:
+    """Group rows by paper, keeping their order."""
+    return [(paper, list(group)) for paper, group in groupby(rows, key=lambda row: row.paper)]
+
+
+def hardware_line(hardware: Hardware) -> str:
+    """Say in one line what a run was computed on."""
+    return f"{hardware.gpu}, {hardware.cpu}" if hardware.gpu else f"{hardware.cpu}, {hardware.cores} cores"
+
+
+def commit_mark(commit: str | None, dirty: bool) -> str:
+    """Return a commit's first seven digits, marked where the tree held uncommitted changes."""
+    short = commit[:7] if commit else "no commit"
+    return f"{short} (dirty)" if dirty else short
+
+
+def counted(found: dict[str, int]) -> str:
+    """Write verdict counts in a line, as in "3 reproduced, 1 inconclusive"."""
+    return ", ".join(verdict if verdict == NOT_WRITTEN else f"{n} {verdict}" for verdict, n in found.items())
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """Write the scoreboard for a terminal: a heading per paper, a line per claim, a total."""
+    lines: list[str] = []
+    for paper, group in by_paper(rows):
+        lines.append(f"{paper.name} ({paper.year}): {counted(counts(group))}")
+        lines += [f"  stale: {'; '.join(reasons)}" for reasons in {row.stale for row in group if row.stale}]
+        lines += [_text_line(row) for row in group if row.claim]
+    return "\n".join([*lines, "", f"All: {counted_all(rows)}"])
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Write the scoreboard in short as a Markdown table: one line per paper, one column per verdict met."""
+    met = [verdict for verdict in VERDICTS if any(row.verdict == verdict for row in rows) and verdict != NOT_WRITTEN]
+    lines = ["| Paper | Year | " + " | ".join(met or ["claims"]) + " |", "|---|---|" + "--:|" * max(1, len(met))]
+    for paper, group in by_paper(rows):
+        found = counts(group)
+        if NOT_WRITTEN in found:
+            cells = [NOT_WRITTEN] + [""] * (max(1, len(met)) - 1)
+        else:
+            cells = [str(found.get(verdict, 0)) for verdict in met]
+        lines.append(f"| {paper.short} | {paper.year} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def counted_all(rows: Sequence[Row]) -> str:
+    """Write the total over all papers: claims per verdict, then the papers still to be written."""
+    found = counts(rows)
+    missing = found.pop(NOT_WRITTEN, 0)
+    parts = [counted(found)] * bool(found) + [f"{missing} papers {NOT_WRITTEN}"] * bool(missing)
+    return ", ".join(parts)
+
+
+def _text_line(row: Row) -> str:
+    value = "" if row.mean is None else f"  {estimate(row.mean, row.interval, row.claim.unit)}"
+    notes = [f"tier {row.tier}"] * bool(row.tier) + [f"with Holm: {row.holm}"] * bool(row.holm)
+    tail = f"  ({', '.join(notes)})" if notes else ""
+    return f"  {row.claim.id:<7} {row.verdict:<24}{value}{tail}".rstrip()
+
+
+def _of_paper(paper: Paper, root: Path, executed: Path) -> list[Row]:
+    page = f"notebooks/{paper.name}.html" if (root / "notebooks" / f"{paper.name}.ipynb").is_file() else None
+    if not ledger_path(paper.name, root).is_file():
+        return [Row(paper, NOT_WRITTEN, link=page)]
+    ledger = load_ledger(paper.name, root)
+    record = find_record(paper.name, root, executed)
+    results = {result.claim.id: result for result in record.results} if record else {}
+    stale = _stale(record, root) if record else ()
+    links = {claim.id: f"{page}#{claim.id.lower()}" if page else None for claim in ledger.claims}
+    return [
+        _measured(paper, record, results[claim.id], links[claim.id], stale)
+        if record and claim.id in results
+        else Row(paper, NOT_RUN, claim, links[claim.id])
+        for claim in ledger.claims
+    ]
+
+
+def _stale(record: Record, root: Path) -> tuple[str, ...]:
+    try:
+        return tuple(stale_reasons(record, root))
+    except (ValueError, FileNotFoundError) as error:  # a tier or a file that the record names is gone
+        return (f"the checkout has nothing to compare it with ({str(error).rstrip('.')})",)
+
+
+def _measured(paper: Paper, record: Record, result: ClaimResult, link: str | None, stale: tuple[str, ...]) -> Row:
+    # The claim shown is the one that was judged; where the ledger says something else by now, the row is stale.
+    return Row(
+        paper=paper,
+        verdict=str(result.verdict),
+        claim=result.claim,
+        link=link,
+        mean=result.mean,
+        interval=result.interval,
+        samples=len(result.samples),
+        gap=result.gap,
+        reason=result.reason,
+        holm=None if result.holm_verdict == result.verdict else str(result.holm_verdict),
+        tier=record.tier,
+        scale=record.scale,
+        commit=commit_mark(record.commit, record.dirty),
+        hardware=hardware_line(record.hardware),
+        seconds=record.seconds,
+        stale=stale,
+    )

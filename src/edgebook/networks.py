@@ -1,0 +1,238 @@
+"""Plain convolutional networks whose widths are free: the common ground of several wings.
+
+An `Architecture` ties a flat tuple of widths to the network built from it, so that a method that only
+decides *how wide* each layer is (density, uniform scaling, chance) never needs to know VGG from ResNet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+POOL = "M"
+
+
+class Architecture(NamedTuple):
+    """A family of networks that differ in their widths alone.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        The widths of the unpruned member.
+    build : callable
+        Widths to a freshly initialised network.
+    activations : tuple of tuple of str
+        For each width, the ReLU modules whose output has that many channels.
+    convolutions : tuple of tuple of str
+        For each width, the convolutions that produce those channels; more than one where a skip
+        connection forces several layers to share a width.
+    """
+
+    widths: tuple[int, ...]
+    build: Callable[[Sequence[int]], nn.Module]
+    activations: tuple[tuple[str, ...], ...]
+    convolutions: tuple[tuple[str, ...], ...]
+
+
+class _Unit(nn.Module):
+    """Convolution, batch norm (optional) and ReLU (optional), named so that hooks read well."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: bool, relu: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not norm)
+        self.norm = nn.BatchNorm2d(outputs) if norm else nn.Identity()
+        self.relu = nn.ReLU() if relu else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, inputs, H, W) -> (N, outputs, H / stride, W / stride)
+        return self.relu(self.norm(self.conv(x)))
+
+
+class _Block(nn.Module):
+    """Basic residual block; the skip is the identity where shapes allow, else a 1x1 convolution."""
+
+    def __init__(self, inputs: int, inner: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = _Unit(inputs, inner, 3, stride, norm=True, relu=True)
+        self.second = _Unit(inner, outputs, 3, 1, norm=True, relu=False)
+        same = stride == 1 and inputs == outputs
+        self.skip = nn.Identity() if same else _Unit(inputs, outputs, 1, stride, norm=True, relu=False)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.second(self.first(x)) + self.skip(x))
+
+
+class _Classifier(nn.Module):
+    """Features, global average over positions, one linear layer."""
+
+    def __init__(self, features: nn.Sequential, width: int, classes: int) -> None:
+        super().__init__()
+        self.features = features
+        self.linear = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, classes)
+        return self.linear(self.features(x).mean(dim=(2, 3)))
+
+
+def parse_plan(plan: str) -> tuple[int | str, ...]:
+    """Read a VGG plan such as ``"24 24 M 48 48"``: widths, and M for a 2x2 max-pool.
+
+    Parameters
+    ----------
+    plan : str
+        Entries with blanks between them.
+
+    Returns
+    -------
+    tuple of int and str
+        The entries in order.
+
+    Raises
+    ------
+    ValueError
+        An entry is neither a positive integer nor M, or there is no width.
+    """
+    entries = tuple(int(word) if word.isdigit() else word for word in plan.split())
+    if any(entry == 0 or (isinstance(entry, str) and entry != POOL) for entry in entries) or not any(
+        isinstance(entry, int) for entry in entries
+    ):
+        raise ValueError(f"A plan is a list of positive widths and {POOL}, for example '24 24 M 48', got {plan!r}.")
+    return entries
+
+
+def vgg(plan: Sequence[int | str], *, in_channels: int = 3, classes: int = 10, batch_norm: bool = True) -> nn.Module:
+    """Build a VGG-like network: 3x3 convolutions with ReLU, 2x2 max-pools, average, linear layer.
+
+    Parameters
+    ----------
+    plan : sequence of int or "M"
+        Output channels of each convolution, with "M" for a max-pool.
+    in_channels, classes : int
+        Channels of the image, number of logits.
+    batch_norm : bool
+        Batch norm between convolution and ReLU (and then no bias).
+
+    Returns
+    -------
+    torch.nn.Module
+        Images (N, in_channels, H, W) to logits (N, classes).
+    """
+    units: list[nn.Module] = []
+    width = in_channels
+    for entry in plan:
+        if entry == POOL:
+            units.append(nn.MaxPool2d(2))
+        else:
+            units.append(_Unit(width, int(entry), 3, 1, batch_norm, relu=True))
+            width = int(entry)
+    return _Classifier(nn.Sequential(*units), width, classes)
+
+
+def vgg_architecture(
+    plan: Sequence[int | str], *, in_channels: int = 3, classes: int = 10, batch_norm: bool = True
+) -> Architecture:
+    """Return the VGG-like family of a plan: every convolution has a width of its own.
+
+    Parameters
+    ----------
+    plan, in_channels, classes, batch_norm
+        As for `vgg`.
+
+    Returns
+    -------
+    Architecture
+        One width per convolution, in order.
+    """
+    places = [i for i, entry in enumerate(plan) if entry != POOL]
+
+    def build(widths: Sequence[int]) -> nn.Module:
+        given = dict(zip(places, widths, strict=True))
+        filled = [given.get(i, POOL) for i in range(len(plan))]
+        return vgg(filled, in_channels=in_channels, classes=classes, batch_norm=batch_norm)
+
+    return Architecture(
+        widths=tuple(int(plan[i]) for i in places),
+        build=build,
+        activations=tuple((f"features.{i}.relu",) for i in places),
+        convolutions=tuple((f"features.{i}.conv",) for i in places),
+    )
+
+
+def resnet_architecture(
+    stages: Sequence[int], *, blocks: int = 1, in_channels: int = 3, classes: int = 10
+) -> Architecture:
+    """Return a residual family: a 3x3 stem, then stages of basic blocks, each stage at half the resolution.
+
+    All block outputs of a stage share one width, since identity skips add them up (the stem shares that
+    of the first stage); the inner convolution of each block has its own.
+    Widths are ordered stage by stage: the shared width, then the inner ones.
+
+    Parameters
+    ----------
+    stages : sequence of int
+        Width of each stage.
+    blocks : int
+        Basic blocks per stage.
+    in_channels, classes : int
+        Channels of the image, number of logits.
+
+    Returns
+    -------
+    Architecture
+        One shared and `blocks` inner widths per stage.
+    """
+    per_stage = 1 + blocks
+
+    def build(widths: Sequence[int]) -> nn.Module:
+        if len(widths) != per_stage * len(stages):
+            raise ValueError(f"{per_stage * len(stages)} widths are needed, got {len(widths)}.")
+        units: list[nn.Module] = [_Unit(in_channels, widths[0], 3, 1, norm=True, relu=True)]
+        width = widths[0]
+        for s in range(len(stages)):
+            output, *inner = widths[s * per_stage : (s + 1) * per_stage]
+            for b in range(blocks):
+                units.append(_Block(width, inner[b], output, stride=2 if s > 0 and b == 0 else 1))
+                width = output
+        return _Classifier(nn.Sequential(*units), width, classes)
+
+    activations: list[tuple[str, ...]] = []
+    convolutions: list[tuple[str, ...]] = []
+    for s in range(len(stages)):
+        names = [f"features.{1 + s * blocks + b}" for b in range(blocks)]
+        stem = ("features.0",) if s == 0 else ()
+        skips = tuple(f"{name}.skip.conv" for name in names[:1] if s > 0)
+        activations += [tuple(f"{name}.relu" for name in (*stem, *names)), *((f"{n}.first.relu",) for n in names)]
+        convolutions += [
+            (*(f"{name}.conv" for name in stem), *(f"{name}.second.conv" for name in names), *skips),
+            *((f"{name}.first.conv",) for name in names),
+        ]
+    widths = tuple(int(width) for stage in stages for width in (stage,) * per_stage)
+    return Architecture(widths, build, tuple(activations), tuple(convolutions))
+
+
+def initialised(build: Callable[[Sequence[int]], nn.Module], widths: Sequence[int], seed: int) -> nn.Module:
+    """Build a network from a seed and leave the global random state as it was.
+
+    Its weights lie channels-last in memory, which makes narrow convolutions on a CPU about 1.4 times
+    faster when the images do too.
+
+    Parameters
+    ----------
+    build : callable
+        Widths to a network, as in an `Architecture`.
+    widths : sequence of int
+        Its widths.
+    seed : int
+        Decides the weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        The network, on the CPU.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(widths).to(memory_format=torch.channels_last)

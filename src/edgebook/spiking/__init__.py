@@ -1,0 +1,36 @@
+"""Spiking networks: neurons over sequences, coding, batch norm, whole networks, their operations and information."""
+
+from edgebook.spiking.activity import LayerActivity as LayerActivity
+from edgebook.spiking.activity import NetworkActivity as NetworkActivity
+from edgebook.spiking.activity import NeuronActivity as NeuronActivity
+from edgebook.spiking.activity import Operations as Operations
+from edgebook.spiking.classifier import SpikingNetwork as SpikingNetwork
+from edgebook.spiking.coded import CodedNetwork as CodedNetwork
+from edgebook.spiking.coding import direct_coding as direct_coding
+from edgebook.spiking.coding import poisson_coding as poisson_coding
+from edgebook.spiking.information import batch_squared_fisher as batch_squared_fisher
+from edgebook.spiking.information import empirical_fisher as empirical_fisher
+from edgebook.spiking.information import information_centroid as information_centroid
+from edgebook.spiking.information import true_fisher as true_fisher
+from edgebook.spiking.leaky import LeakyLoop as LeakyLoop
+from edgebook.spiking.leaky import from_leaky as from_leaky
+from edgebook.spiking.leaky import to_leaky as to_leaky
+from edgebook.spiking.networks import RESNET19 as RESNET19
+from edgebook.spiking.networks import VGG5 as VGG5
+from edgebook.spiking.networks import VGG9 as VGG9
+from edgebook.spiking.networks import VGG16 as VGG16
+from edgebook.spiking.networks import spiking_resnet as spiking_resnet
+from edgebook.spiking.networks import spiking_vgg as spiking_vgg
+from edgebook.spiking.neurons import LIF as LIF
+from edgebook.spiking.neurons import Integrator as Integrator
+from edgebook.spiking.neurons import beta_of as beta_of
+from edgebook.spiking.neurons import integrate as integrate
+from edgebook.spiking.neurons import lif as lif
+from edgebook.spiking.normalization import StepBatchNorm as StepBatchNorm
+from edgebook.spiking.normalization import TemporalBatchNorm as TemporalBatchNorm
+from edgebook.spiking.normalization import ThresholdBatchNorm as ThresholdBatchNorm
+from edgebook.spiking.operations import measure_activity as measure_activity
+from edgebook.spiking.surrogates import Surrogate as Surrogate
+from edgebook.spiking.surrogates import atan as atan
+from edgebook.spiking.surrogates import fast_sigmoid as fast_sigmoid
+from edgebook.spiking.surrogates import triangular as triangular

@@ -1,0 +1,117 @@
+"""What was counted while a spiking network ran: records that add up to operations, and so to energy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Operations(NamedTuple):
+    """Multiply-accumulates and additions; `edgebook.measure.arithmetic_energy(*operations)` takes them.
+
+    Attributes
+    ----------
+    macs, adds : float
+        For one sample, all steps.
+    """
+
+    macs: float
+    adds: float
+
+
+class LayerActivity(NamedTuple):
+    """A convolution or linear layer at work on one sample, the mean over a batch.
+
+    Attributes
+    ----------
+    analog : bool
+        Whether it multiplies: no neuron came before it, and its inputs were not all -1, 0 or 1.
+    evaluations : float
+        How often it ran: T, or once where its current is held.
+    macs : int
+        Multiply-accumulates of one evaluation if every input were used.
+    connections : int
+        Those of them that exist: neither to the zero padding nor through a weight of zero.
+    rate : float
+        Mean of the absolute inputs: for spikes, how many come in per input and evaluation. An average over a 2x2 pool
+        makes a quarter of each spike.
+    events : float
+        Spikes times the connections that each of them has, summed over all evaluations.
+    """
+
+    analog: bool
+    evaluations: float
+    macs: int
+    connections: int
+    rate: float
+    events: float
+
+    def operations(self, evaluations: float | None = None, *, exact: bool = False) -> Operations:
+        """Return the layer's operations; `evaluations` replaces how often it ran, if it multiplies."""
+        if self.analog:
+            runs = self.evaluations if evaluations is None else evaluations
+            return Operations(runs * (self.connections if exact else self.macs), 0.0)
+        return Operations(0.0, self.events if exact else self.macs * self.rate * self.evaluations)
+
+
+class NeuronActivity(NamedTuple):
+    """A layer of neurons at work on one sample, the mean over a batch.
+
+    Attributes
+    ----------
+    neurons, steps : int
+        Number of neurons, and of steps T.
+    spikes : float
+        Spikes of all neurons in all steps.
+    """
+
+    neurons: int
+    steps: int
+    spikes: float
+
+    @property
+    def rate(self) -> float:
+        """Spikes per neuron and step."""
+        return self.spikes / (self.neurons * self.steps)
+
+
+class NetworkActivity(NamedTuple):
+    """A network at work on one sample, the mean over a batch.
+
+    Attributes
+    ----------
+    layers : dict of str to LayerActivity
+        By name, in the order of execution.
+    neurons : dict of str to NeuronActivity
+        By name, in the order of execution.
+    steps : int
+        Number of steps T.
+    """
+
+    layers: dict[str, LayerActivity]
+    neurons: dict[str, NeuronActivity]
+    steps: int
+
+    @property
+    def spikes(self) -> float:
+        """Spikes of all neurons in all steps."""
+        return sum(activity.spikes for activity in self.neurons.values())
+
+    def operations(self, *, cached: bool = True, exact: bool = False) -> Operations:
+        """Add up the operations of all layers.
+
+        Parameters
+        ----------
+        cached : bool
+            Whether layers that multiply ran as often as they did here, which under direct coding is once per image,
+            or at each of the T steps, as on hardware that keeps no current.
+        exact : bool
+            Whether operations on zero padding and with zero weights are left out.
+
+        Returns
+        -------
+        Operations
+            For one sample.
+        """
+        runs = None if cached else float(self.steps)
+        counts = [layer.operations(runs, exact=exact) for layer in self.layers.values()]
+        return Operations(sum(count.macs for count in counts), sum(count.adds for count in counts))

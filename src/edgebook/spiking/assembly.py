@@ -1,0 +1,100 @@
+"""How a spiking network is put together behind its configuration, and what a configuration may say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from edgebook.networks import POOL
+from edgebook.spiking.classifier import Output, SpikingNetwork
+from edgebook.spiking.layers import Recipe
+from edgebook.spiking.neurons import Integrator
+
+
+class Head(NamedTuple):
+    """What both kinds of network have in front and behind."""
+
+    in_channels: int
+    classes: int
+    hidden: tuple[int, ...]
+    size: int | None
+    readout_beta: float
+    output: Output
+    xavier_gain: float | None
+
+    def on(self, recipe: Recipe, units: Sequence[nn.Module], width: int) -> SpikingNetwork:
+        """Put the network together; `width` is what the units hand to the first linear layer."""
+        widths = (width, *self.hidden)
+        dense = [recipe.linear(inputs, outputs) for inputs, outputs in pairwise(widths)]
+        readout = nn.Linear(widths[-1], self.classes, bias=recipe.linear_bias)
+        first, *features = units or dense
+        net = SpikingNetwork(
+            first,
+            nn.Sequential(*features if units else ()),
+            nn.Sequential(*dense if units else features),
+            readout,
+            Integrator(self.readout_beta),
+            steps=recipe.steps,
+            output=self.output,
+            channels=self.in_channels,
+            size=self.size,
+        )
+        if self.xavier_gain is not None:
+            draw_xavier(net, self.xavier_gain)
+        return net.to(memory_format=torch.channels_last)  # convolutions, norms and pools are faster so on a CPU
+
+
+def draw_xavier(net: nn.Module, gain: float) -> None:
+    """Draw all weights from uniform Xavier distributions of one gain, and set biases to zero."""
+    if not gain > 0:
+        raise ValueError(f"xavier_gain must be above 0, got {gain}.")
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight, gain)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def check_widths(in_channels: int, classes: int, *hidden: int) -> None:
+    """Refuse a number of channels, classes or neurons that is no number of them."""
+    if not all(map(_whole, (in_channels, classes, *hidden))):
+        raise ValueError(
+            f"in_channels, classes and hidden must be positive integers, got {in_channels}, {classes} and {hidden}."
+        )
+
+
+def check_plan(config: Sequence[int | str], hidden: Sequence[int], size: int | None) -> None:
+    """Refuse a VGG configuration that gives no network."""
+    if not all(_whole(entry) or entry == POOL for entry in config) or (config and config[0] == POOL):
+        raise ValueError(
+            f"A configuration is positive widths and {POOL}, a width first, for example (24, 24, 'M', 48), "
+            f"got {config!r}."
+        )
+    if not config and (not hidden or size is None):
+        raise ValueError("A network without convolutions needs hidden widths, and the size of its images.")
+    pools = list(config).count(POOL)
+    if size is not None and (not _whole(size) or size < 2**pools):
+        raise ValueError(f"size must be an integer of at least {2**pools} for {pools} pools, got {size}.")
+
+
+def read_stages(config: Sequence[int | Sequence[int]]) -> tuple[int, list[tuple[int, int, int]]]:
+    """Return the width of the stem, and width, blocks and stride of each stage."""
+    stem, *stages = config or (None,)
+    if not _whole(stem) or not stages or not all(_is_stage(stage) for stage in stages):
+        raise ValueError(
+            "A configuration is the width of the stem and for each stage its width, blocks and stride, for example "
+            f"(16, (16, 1, 1), (32, 1, 2)), got {config!r}."
+        )
+    return stem, [tuple(stage) for stage in stages]
+
+
+def _is_stage(stage: object) -> bool:
+    return isinstance(stage, tuple | list) and len(stage) == 3 and all(map(_whole, stage))

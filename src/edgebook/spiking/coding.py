@@ -1,0 +1,100 @@
+r"""Images as sequences: the same current at every step, or spikes whose rate is the pixel.
+
+Source: Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133; the signs and the gain of 1/2 are those of
+its code.
+The straight-through gradient is that of Sharmin et al., whose attack the paper uses: the derivative of a spike
+by its pixel is taken to be a constant, that of the expected spike before it saturates.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def direct_coding(currents: Tensor, steps: int) -> Tensor:
+    """Present the same current at every step.
+
+    Meant for the output of a first layer, which so runs once per image and not once per step.
+
+    Parameters
+    ----------
+    currents : Tensor, (B, ...)
+        Currents or images, of any type.
+    steps : int
+        Number of steps T, at least 1.
+
+    Returns
+    -------
+    Tensor, (T, B, ...)
+        A view that repeats the currents and takes no memory of its own.
+
+    Raises
+    ------
+    ValueError
+        Fewer than one step.
+    """
+    _check_steps(steps)
+    return currents.expand(steps, *currents.shape)
+
+
+def poisson_coding(
+    images: Tensor, steps: int, generator: torch.Generator, *, gain: float = 1.0, signed: bool = False
+) -> Tensor:
+    r"""Draw at every step a spike with a probability that grows with the pixel.
+
+    .. math:: P(s_t \ne 0) = \min(1, g |x|), \qquad s_t \in \{0, \mathrm{sign}(x)\}
+
+    The gradient goes straight through the draw: :math:`\partial s_t / \partial x = g`, also where the rate is
+    saturated.
+
+    Parameters
+    ----------
+    images : Tensor, (B, ...)
+        Pixels `x`, floating-point; from 0 up unless signed.
+    steps : int
+        Number of steps T, at least 1.
+    generator : torch.Generator
+        Where the draws come from; its device is where they are made.
+    gain : float
+        `g`, above zero; 1/2 in the rate coding of the paper, whose pixels are standardised.
+    signed : bool
+        Whether pixels below zero send spikes of -1.
+
+    Returns
+    -------
+    Tensor, (T, B, ...)
+        Spikes: 0 and 1, and -1 where signed.
+
+    Raises
+    ------
+    ValueError
+        Fewer than one step, a gain that is not above zero, pixels of an integer type, or below zero without signs.
+
+    Examples
+    --------
+    >>> poisson_coding(torch.tensor([0.0, 1.0]), 2, torch.Generator().manual_seed(0))
+    tensor([[0., 1.],
+            [0., 1.]])
+    """
+    _check_steps(steps)
+    if not (math.isfinite(gain) and gain > 0):
+        raise ValueError(f"gain must be a finite number above 0, got {gain}.")
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floating-point, got {str(images.dtype).removeprefix('torch.')}.")
+    pixels = images.detach()
+    if not signed and bool((pixels < 0).any()):
+        raise ValueError("images must not lie below 0 for unsigned coding: use signed=True or scale them to [0, 1].")
+    drawn = torch.rand((steps, *images.shape), generator=generator, device=generator.device, dtype=images.dtype).to(
+        images.device
+    )
+    spikes = (drawn < gain * pixels.abs()) * pixels.sign()
+    expected = gain * images
+    return spikes + (expected - expected.detach())  # the bracket is zero, and carries the gradient
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}.")

@@ -1,0 +1,158 @@
+"""What spiking networks are built from: weights, norm and neurons over sequences (T, B, ...).
+
+Weights, norms and pooling see the T * B samples of a sequence at once; only the neurons walk through time.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict, get_args
+
+from torch import Tensor, nn
+
+from edgebook.spiking.convention import Reset
+from edgebook.spiking.leaky import LeakyLoop, to_leaky
+from edgebook.spiking.neurons import LIF
+from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
+from edgebook.spiking.recurrence import Backend
+from edgebook.spiking.surrogates import Surrogate
+
+Neuron = Literal["fused", "snntorch"]
+Norm = Literal["batch", "td", "bntt", "none"]
+
+
+class NeuronOptions(TypedDict, total=False):
+    """Further choices of the neuron; `edgebook.spiking.lif` explains each."""
+
+    scale_input: bool
+    relative: bool
+    strict: bool
+    detach_reset: bool
+    delay: bool
+    backend: Backend
+
+
+def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Refuse a value that is not among the names allowed, and offer the nearest."""
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), allowed, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.{hint}")
+
+
+def folded(module: nn.Module, x: Tensor) -> Tensor:
+    """Run a module without memory once on all samples of all steps: (T, B, ...) -> (T, B, ...)."""
+    return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+class Folded(nn.Module):
+    """A module without memory, such as pooling, for sequences."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:  # (T, B, ...) -> (T, B, ...)
+        return folded(self.module, x)
+
+
+class SpikingLayer(nn.Module):
+    """A convolution or linear layer, its norm and its neurons, each of the last two perhaps the identity."""
+
+    def __init__(self, weights: nn.Conv2d | nn.Linear, norm: nn.Module, neuron: nn.Module) -> None:
+        super().__init__()
+        self.weights, self.norm, self.neuron = weights, norm, neuron
+
+    def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
+        """Return spikes (T, B, ...); an input of one step is held for as many steps as asked for.
+
+        Its current is computed once, and normalised once unless every step has a norm of its own.
+        """
+        currents = folded(self.weights, x.flatten(2) if isinstance(self.weights, nn.Linear) else x)
+        late = isinstance(self.norm, TemporalBatchNorm)
+        shape = (len(x) if steps is None else steps, *currents.shape[1:])
+        return self.neuron(self.norm(currents.expand(shape)) if late else self.norm(currents).expand(shape))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and a shortcut, added up as currents of the last neurons, so that only spikes travel on."""
+
+    def __init__(self, recipe: Recipe, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        same = stride == 1 and inputs == outputs
+        share = 0.5**0.5  # of each of two branches, where the norm aims at the threshold
+        self.first = recipe.convolution(inputs, outputs, stride=stride)
+        self.second = recipe.convolution(outputs, outputs, fires=False, alpha=share)
+        self.skip = nn.Identity() if same else recipe.convolution(inputs, outputs, 1, stride, fires=False, alpha=share)
+        self.neuron = recipe.neurons()
+
+    def forward(self, x: Tensor) -> Tensor:  # (T, B, C, H, W) -> (T, B, C', H', W')
+        return self.neuron(self.second(self.first(x)) + self.skip(x))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the layers of one network are made; the builders of `edgebook.spiking.networks` explain each field."""
+
+    steps: int
+    beta: float
+    threshold: float
+    reset: Reset
+    surrogate: Surrogate
+    neuron: Neuron
+    norm: Norm
+    bias: bool
+    linear_bias: bool
+    norm_hidden: bool
+    options: NeuronOptions = field(default_factory=NeuronOptions)
+
+    def __post_init__(self) -> None:
+        one_of("neuron", self.neuron, get_args(Neuron))
+        one_of("norm", self.norm, get_args(Norm))
+        one_of_options(self.options)
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+
+    def neurons(self) -> nn.Module:
+        """Return a layer of neurons, fused or looping over snnTorch's."""
+        made = LIF(self.beta, self.threshold, self.reset, surrogate=self.surrogate, **self.options)
+        if self.neuron == "fused":
+            return made
+        try:
+            leaky = to_leaky(made)
+        except ImportError:
+            raise ValueError(
+                "neuron 'snntorch' needs the package snntorch, which is not installed; 'fused' needs nothing."
+            ) from None
+        # Its constants are no weights: without them, the weights of either kind of network load into the other.
+        for name, value in list(leaky.named_buffers(recurse=False)):
+            leaky.register_buffer(name, value, persistent=False)
+        return LeakyLoop(leaky, made.convention.gain)
+
+    def normalise(self, channels: int, alpha: float = 1.0) -> nn.Module:
+        """Return the norm of a layer."""
+        if self.norm == "batch":
+            return StepBatchNorm(channels)
+        if self.norm == "td":
+            return ThresholdBatchNorm(channels, self.threshold, alpha)
+        return TemporalBatchNorm(channels, self.steps) if self.norm == "bntt" else nn.Identity()
+
+    def convolution(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, fires: bool = True, alpha: float = 1.0
+    ) -> SpikingLayer:
+        """Return a convolution that keeps the resolution up to its stride, with or without neurons."""
+        weights = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=self.bias)
+        return SpikingLayer(weights, self.normalise(outputs, alpha), self.neurons() if fires else nn.Identity())
+
+    def linear(self, inputs: int, outputs: int) -> SpikingLayer:
+        """Return a fully connected layer of neurons."""
+        norm = self.normalise(outputs) if self.norm_hidden else nn.Identity()
+        return SpikingLayer(nn.Linear(inputs, outputs, bias=self.linear_bias), norm, self.neurons())
+
+
+def one_of_options(options: dict[str, Any] | NeuronOptions) -> None:
+    """Refuse an option that no neuron has."""
+    for name in options:
+        one_of("An option of the neuron", name, tuple(NeuronOptions.__annotations__))

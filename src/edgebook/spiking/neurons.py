@@ -1,0 +1,222 @@
+"""Leaky integrate-and-fire neurons over whole sequences, and the integrator that reads a network out.
+
+A sequence is a tensor (T, B, ...): T steps of a batch of B samples. Whatever has no memory (convolutions,
+pooling) runs once on its T * B flattened samples; only the neuron walks through time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgebook.spiking.convention import Convention, Reset
+from edgebook.spiking.recurrence import Backend, run
+from edgebook.spiking.surrogates import Surrogate, atan
+
+_ATAN = atan()
+
+
+def beta_of(tau: float) -> float:
+    r"""Leak of a time constant, :math:`\beta = 1 - 1 / \tau`.
+
+    The update :math:`h_t = v_{t-1} + (I_t - v_{t-1}) / \tau` is that of this leak with `scale_input`.
+
+    Parameters
+    ----------
+    tau : float
+        Time constant in steps, at least 1.
+
+    Returns
+    -------
+    float
+        The leak, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        The time constant is below 1.
+    """
+    if not tau >= 1:
+        raise ValueError(f"tau must be at least 1, got {tau}.")
+    return 1 - 1 / tau
+
+
+def lif(
+    currents: Tensor,
+    beta: float,
+    threshold: float = 1.0,
+    reset: Reset = "zero",
+    *,
+    scale_input: bool = False,
+    surrogate: Surrogate = _ATAN,
+    relative: bool = False,
+    strict: bool = True,
+    detach_reset: bool = True,
+    delay: bool = False,
+    membranes: bool = False,
+    backend: Backend = "auto",
+) -> Tensor | tuple[Tensor, Tensor]:
+    r"""Spikes of leaky integrate-and-fire neurons, all steps at once.
+
+    .. math:: h_t = c_{t-1} + g I_t, \qquad s_t = 1[h_t > \theta]
+
+    where :math:`c_t` is what the reset leaves of :math:`\beta h_t`; see `edgebook.spiking.convention`.
+
+    Parameters
+    ----------
+    currents : Tensor, (T, ...)
+        Input currents `I`, float32 or float64; steps along the first axis, at least one.
+    beta : float
+        Share of the membrane that is left after a step, in [0, 1].
+    threshold : float
+        :math:`\theta`, above zero.
+    reset : {"zero", "subtract", "none"}
+        What a spike does to the membrane.
+    scale_input : bool
+        Whether the current is multiplied by :math:`1 - \beta`, so that the membrane is a running mean of it.
+    surrogate : Surrogate
+        Stands in for the derivative of the spike: `atan()`, `fast_sigmoid()` or `triangular()`.
+    relative : bool
+        Whether the surrogate sees :math:`h / \theta - 1` instead of :math:`h - \theta`.
+    strict : bool
+        Whether a membrane at the threshold stays silent (as in snnTorch) or fires (as in SpikingJelly).
+    detach_reset : bool
+        Whether gradients ignore that the reset depends on the spike.
+    delay : bool
+        Whether the subtraction comes one step later, after the leak, as in snnTorch; it changes nothing for the
+        other resets.
+    membranes : bool
+        Whether to return the membranes as well.
+    backend : {"auto", "numba", "torch", "steps"}
+        Where to compute; "auto" is "numba" on a CPU that has it and "torch" elsewhere, "steps" can be
+        differentiated twice.
+
+    Returns
+    -------
+    Tensor or tuple of two Tensors, (T, ...)
+        Spikes, 0 or 1; then on request the membranes :math:`h_t` that were compared with the threshold, before
+        any reset.
+
+    Raises
+    ------
+    ValueError
+        A parameter outside its range, currents of another type or without a step, or a backend that cannot be had.
+
+    Examples
+    --------
+    >>> lif(torch.tensor([0.6, 0.6, 0.6]), beta=1.0)
+    tensor([0., 1., 0.])
+    """
+    convention = Convention(beta, threshold, reset, scale_input, surrogate, relative, strict, detach_reset, delay)
+    outputs = run(currents, convention, backend, membranes)
+    return (outputs[0], outputs[1]) if membranes else outputs[0]
+
+
+class LIF(nn.Module):
+    """A layer of leaky integrate-and-fire neurons; takes currents (T, ...) and keeps no state between sequences.
+
+    Parameters
+    ----------
+    beta, threshold, reset
+        As in `lif`.
+    scale_input, surrogate, relative, strict, detach_reset, delay, backend
+        As in `lif`.
+
+    Raises
+    ------
+    ValueError
+        As in `lif`.
+    """
+
+    def __init__(
+        self,
+        beta: float,
+        threshold: float = 1.0,
+        reset: Reset = "zero",
+        *,
+        scale_input: bool = False,
+        surrogate: Surrogate = _ATAN,
+        relative: bool = False,
+        strict: bool = True,
+        detach_reset: bool = True,
+        delay: bool = False,
+        backend: Backend = "auto",
+    ) -> None:
+        super().__init__()
+        self.convention = Convention(
+            beta, threshold, reset, scale_input, surrogate, relative, strict, detach_reset, delay
+        )
+        self.backend = backend
+
+    def forward(self, currents: Tensor, membranes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the spikes, of the shape of the currents, and on request the membranes too."""
+        outputs = run(currents, self.convention, self.backend, membranes)
+        return (outputs[0], outputs[1]) if membranes else outputs[0]
+
+    def extra_repr(self) -> str:
+        """Return what is printed between the brackets: what differs from one neuron to another at first sight."""
+        c = self.convention
+        return f"beta={c.beta:g}, threshold={c.threshold:g}, reset={c.reset!r}, surrogate={c.surrogate.kind}"
+
+
+def integrate(currents: Tensor, beta: float = 1.0, *, scale_input: bool = False) -> Tensor:
+    r"""Membranes of neurons that never spike, :math:`m_t = \beta m_{t-1} + g I_t`.
+
+    Meant for the few outputs of a network: it is one product with a (T, T) matrix of powers of the leak.
+
+    Parameters
+    ----------
+    currents : Tensor, (T, ...)
+        Input currents, of any floating-point type.
+    beta : float
+        Leak, in [0, 1]; 1 sums the currents up.
+    scale_input : bool
+        Whether the current is multiplied by :math:`1 - \beta`.
+
+    Returns
+    -------
+    Tensor, (T, ...)
+        The membrane after each step.
+
+    Raises
+    ------
+    ValueError
+        The leak lies outside [0, 1], or the currents have no step.
+    """
+    if not 0 <= beta <= 1:
+        raise ValueError(f"beta must lie between 0 and 1, got {beta}.")
+    if currents.ndim < 1 or currents.shape[0] < 1:
+        raise ValueError(f"currents need a first axis of at least one step, got the shape {tuple(currents.shape)}.")
+    steps = torch.arange(len(currents), device=currents.device, dtype=currents.dtype)
+    age = steps[:, None] - steps  # (T, T), how long ago a current came in
+    weights = torch.where(age >= 0, beta ** age.clamp(min=0), 0) * (1 - beta if scale_input else 1)
+    return torch.tensordot(weights, currents, dims=1)
+
+
+class Integrator(nn.Module):
+    """A read-out layer without spikes: `integrate` as a module.
+
+    Parameters
+    ----------
+    beta, scale_input
+        As in `integrate`.
+
+    Raises
+    ------
+    ValueError
+        The leak lies outside [0, 1].
+    """
+
+    def __init__(self, beta: float = 1.0, *, scale_input: bool = False) -> None:
+        super().__init__()
+        if not 0 <= beta <= 1:
+            raise ValueError(f"beta must lie between 0 and 1, got {beta}.")
+        self.beta, self.scale_input = beta, scale_input
+
+    def forward(self, currents: Tensor) -> Tensor:
+        """Return the membranes, of the shape of the currents."""
+        return integrate(currents, self.beta, scale_input=self.scale_input)
+
+    def extra_repr(self) -> str:
+        """Return what is printed between the brackets."""
+        return f"beta={self.beta:g}, scale_input={self.scale_input}"

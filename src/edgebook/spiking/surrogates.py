@@ -1,0 +1,164 @@
+r"""Surrogate gradients: what stands in for the derivative of the spike.
+
+A spike is a step, :math:`s = 1[x > 0]` with `x` the distance of the membrane from the threshold, and its
+derivative is zero almost everywhere.
+Training replaces that derivative by a finite bump around the threshold.
+Names and formulas are snnTorch's where it has them.
+Its function named `triangular` returns a constant of either sign and no triangle; the one here is the papers'.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+Kind = Literal["atan", "fast_sigmoid", "triangular"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    r"""A bump of a given height at the threshold, the narrower the steeper; calling it spikes.
+
+    With height :math:`a` and steepness :math:`k`, the derivative of a spike is
+
+    ============== ======================================
+    kind           :math:`\partial s / \partial x`
+    ============== ======================================
+    `atan`         :math:`a / (1 + (k x)^2)`
+    `fast_sigmoid` :math:`a / (1 + k |x|)^2`
+    `triangular`   :math:`a \max(0, 1 - k |x|)`
+    ============== ======================================
+
+    The functions `atan`, `fast_sigmoid` and `triangular` make one from the parameters that the literature uses.
+
+    Parameters
+    ----------
+    kind : {"atan", "fast_sigmoid", "triangular"}
+        Form of the bump.
+    height, steepness : float
+        `a` and `k`, both above zero.
+
+    Raises
+    ------
+    ValueError
+        An unknown form, or a height or steepness that is not a finite number above zero.
+    """
+
+    kind: Kind
+    height: float
+    steepness: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}.")
+        for name in ("height", "steepness"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a finite number above 0, got {value}.")
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Spike where the distance from the threshold is above zero, as snnTorch's `spike_grad` does."""
+        return self.spike(distance)
+
+    def spike(self, distance: Tensor, *, strict: bool = True) -> Tensor:
+        """Spike above the threshold, or already at it where `strict` is off; differentiable, also twice."""
+        return _Spike.apply(distance, self, strict)
+
+    def slope(self, distance: Tensor) -> Tensor:
+        """Return the derivative that stands in for that of a spike, of the shape of the distances."""
+        if self.kind == "atan":
+            return self.height / (1 + (self.steepness * distance).square())
+        if self.kind == "fast_sigmoid":
+            return self.height / (1 + self.steepness * distance.abs()).square()
+        return self.height * (1 - self.steepness * distance.abs()).clamp(min=0)
+
+
+class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(distance: Tensor, surrogate: Surrogate, strict: bool) -> Tensor:
+        return (distance > 0 if strict else distance >= 0).to(distance.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate, bool], output: Tensor) -> None:
+        distance, ctx.surrogate, _ = inputs
+        ctx.save_for_backward(distance)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (distance,) = ctx.saved_tensors
+        return grad * ctx.surrogate.slope(distance), None, None
+
+
+def atan(alpha: float = 2.0) -> Surrogate:
+    r"""Arctan: :math:`\frac{\alpha/2}{1 + (\pi \alpha x / 2)^2}`.
+
+    Parameters
+    ----------
+    alpha : float
+        :math:`\alpha`; the height is half of it.
+
+    Returns
+    -------
+    Surrogate
+        The surrogate, as snnTorch's and SpikingJelly's of that name.
+
+    Raises
+    ------
+    ValueError
+        :math:`\alpha` is not a finite number above zero.
+    """
+    return Surrogate("atan", alpha / 2, math.pi / 2 * alpha)
+
+
+def fast_sigmoid(slope: float = 25.0) -> Surrogate:
+    r"""Derivative of the fast sigmoid: :math:`1 / (1 + k |x|)^2`.
+
+    Parameters
+    ----------
+    slope : float
+        `k`.
+
+    Returns
+    -------
+    Surrogate
+        The surrogate, as snnTorch's of that name.
+
+    Raises
+    ------
+    ValueError
+        The slope is not a finite number above zero.
+    """
+    return Surrogate("fast_sigmoid", 1.0, slope)
+
+
+def triangular(height: float = 0.3, width: float = 1.0) -> Surrogate:
+    r"""Triangle: :math:`a \max(0, 1 - |x| / w)`.
+
+    Source: the code of Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133, where `a` is 0.3 and `w`
+    the threshold.
+
+    Parameters
+    ----------
+    height, width : float
+        `a` and `w`: the value at the threshold, and the distance at which it has fallen to zero.
+
+    Returns
+    -------
+    Surrogate
+        The surrogate.
+
+    Raises
+    ------
+    ValueError
+        A height or width that is not a finite number above zero.
+    """
+    if not width > 0:
+        raise ValueError(f"width must be a finite number above 0, got {width}.")
+    return Surrogate("triangular", height, 1 / width)

@@ -1,0 +1,83 @@
+"""The shared look of figures: legible on a light page, a dark page and a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+
+from edgebook.measure.statistics import mean_interval
+
+# Okabe and Ito's palette, ordered by contrast on white; distinguishable with any common colour blindness.
+BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
+    "#0072B2", "#D55E00", "#009E73", "#AA3377", "#56B4E9", "#B22222", "#E69F00", "#6B6B6B",
+)  # fmt: skip
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, GREY)
+INK = "#2b2b2b"
+
+_SETTINGS = {
+    "figure.figsize": (6.4, 3.6),
+    "figure.facecolor": "#ffffff",  # opaque, so that a dark page shows the figure as a light card
+    "savefig.facecolor": "#ffffff",
+    "figure.constrained_layout.use": True,
+    "font.size": 11.5,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#9a9a9a",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "svg.hashsalt": "edgebook",  # same data, same bytes
+    "svg.fonttype": "path",
+}
+
+
+def use() -> None:
+    """Apply the shared settings to Matplotlib, and draw SVG inside notebooks."""
+    mpl.rcParams.update(_SETTINGS)
+    mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=CYCLE)
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+    except (ImportError, AttributeError):  # outside a notebook there is nothing to set
+        return
+
+
+def effects(
+    ax: Axes, rows: Mapping[str, Sequence[float]], *, margin: float, neutral: float = 0.0, unit: str = "points"
+) -> None:
+    """Draw paired effects: a dot per seed, the mean with its 95 % interval, and the margin as a band.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    rows : mapping of label to samples
+        Drawn from top to bottom; with fewer than two samples no interval is drawn.
+    margin, neutral : float
+        The band around the value of no effect in which an effect is too small to count.
+    unit : str
+        Unit on the horizontal axis.
+    """
+    ax.axvspan(neutral - margin, neutral + margin, color="#efefef", zorder=0, label="within the margin")
+    ax.axvline(neutral, color="#9a9a9a", linewidth=1, zorder=1)
+    for y, samples in enumerate(rows.values()):
+        ax.plot(samples, [y + 0.22] * len(samples), "o", color=SKY, markersize=4, alpha=0.9)
+        mean = sum(samples) / len(samples)
+        low, high = mean_interval(samples) if len(samples) > 1 else (mean, mean)
+        ax.errorbar([mean], [y], xerr=[[mean - low], [high - mean]], fmt="D", color=BLUE, capsize=4)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel(unit)

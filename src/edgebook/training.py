@@ -1,0 +1,112 @@
+"""Supervised training, small and deterministic: the loop that notebooks share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def fit(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epochs: int,
+    lr: float = 1e-3,
+    batch_size: int = 64,
+    seed: int = 0,
+    schedule: Literal["constant", "cosine"] = "cosine",
+    optimizer: torch.optim.Optimizer | None = None,
+    on_epoch: Callable[[int], bool | None] | None = None,
+) -> int:
+    """Train a classifier in place by cross-entropy and return the number of epochs trained.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Images (N, C, H, W) to logits (N, classes). Left in training mode.
+    x, y : Tensor
+        Images float32 (N, C, H, W) and labels int64 (N,), on the model's device.
+    epochs : int
+        Passes over the data; 0 is allowed.
+    lr, batch_size : float, int
+        Peak learning rate of Adam and images per step; the last batch of an epoch may be smaller, but
+        never one image alone, for which batch norm has no variance.
+    seed : int
+        Decides the order of the images, and nothing else.
+    schedule : {"constant", "cosine"}
+        Learning rate over the whole run.
+    optimizer : torch.optim.Optimizer, optional
+        Used instead of Adam, at its own peak learning rate.
+    on_epoch : callable, optional
+        Called after each epoch with its number, from 1; returning True ends the training.
+
+    Returns
+    -------
+    int
+        Epochs trained.
+
+    Raises
+    ------
+    ValueError
+        Images and labels differ in number, or fewer than two images.
+    """
+    if len(x) != len(y) or len(x) < 2:
+        raise ValueError(f"At least two images with one label each are needed, got {len(x)} and {len(y)}.")
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    order = torch.Generator().manual_seed(seed)
+    batches = max(1, math.ceil(len(x) / batch_size))
+    model.train()
+    for epoch in range(epochs):
+        for step, batch in enumerate(torch.randperm(len(x), generator=order).tensor_split(batches)):
+            done = (epoch + step / batches) / epochs
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * (0.5 + 0.5 * math.cos(math.pi * done)) if schedule == "cosine" else peak
+            loss = F.cross_entropy(model(x[batch]), y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if on_epoch is not None and on_epoch(epoch + 1):
+            return epoch + 1
+    return epochs
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 500) -> float:
+    """Return the share of images that a classifier labels rightly in evaluation mode, in percent.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Images (N, C, H, W) to logits (N, classes); its mode is restored.
+    x, y : Tensor
+        Images and labels int64 (N,).
+    batch_size : int
+        Images at a time.
+
+    Returns
+    -------
+    float
+        0 to 100.
+
+    Raises
+    ------
+    ValueError
+        No images, or not one label each.
+    """
+    if len(x) == 0 or len(x) != len(y):
+        raise ValueError(f"At least one image with one label each is needed, got {len(x)} and {len(y)}.")
+    was_training = model.training
+    model.eval()
+    hits = sum(
+        int((model(images).argmax(1) == labels).sum())
+        for images, labels in zip(x.split(batch_size), y.split(batch_size), strict=True)
+    )
+    model.train(was_training)
+    return 100.0 * hits / len(x)

@@ -1,0 +1,280 @@
+"""The built book in a real browser: every page works, offline, in light and dark, on a desk and on a phone.
+
+``EDGEBOOK_HTML`` names the folder with the pages; by default the checkout's ``_build/html``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = Path(os.environ.get("EDGEBOOK_HTML") or ROOT / "_build" / "html").resolve()
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# No sandbox, since containers give it no rights, and none of the browser's own calls home.
+FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+         "disable-component-update", "disable-sync")  # fmt: skip
+# Made by Sphinx itself; they hold no text of ours.
+GENERATED = ("search.html",)
+PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html") if "_static" not in path.parts)
+WRITTEN = [page for page in PAGES if page.startswith(("book/", "notebooks/"))]
+NOTEBOOKS = [page for page in PAGES if page.startswith("notebooks/")]
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+def lacking(what: str) -> None:
+    """Skip, or fail in continuous integration, where nothing may be lacking."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """Serve the pages on a free port of the loopback address."""
+    if not (HTML / "index.html").is_file():
+        lacking("There is no built book: run `make book` first, or let EDGEBOOK_HTML name its folder.")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(HTML))) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Start the machine's own Chromium."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        lacking(f"No browser is installed: none of {', '.join(BROWSERS)} was found.")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=path, args=[f"--{flag}" for flag in FLAGS])
+        yield started
+        started.close()
+
+
+class Visit:
+    """A page that was opened, and everything that went wrong on it."""
+
+    def __init__(self, context: object, address: str) -> None:
+        self.address = address
+        self.troubles: list[str] = []
+        self.page = context.new_page()
+        self.page.on("console", lambda said: self.note(f"console: {said.text}") if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.note(f"error: {error}"))
+        self.page.on("requestfailed", lambda request: self.note(f"failed: {request.url}"))
+        self.page.on("response", lambda got: self.note(f"{got.status}: {got.url}") if got.status >= 400 else None)
+        self.page.on("request", self.stays)
+
+    def note(self, trouble: str) -> None:
+        self.troubles.append(trouble)
+
+    def stays(self, request: object) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.note(f"leaves the machine: {request.url}")
+
+    def open(self, page: str) -> Visit:
+        self.page.goto(self.address + page, wait_until="load")
+        if self.page.locator("article .math").count():
+            self.page.wait_for_selector("mjx-container", state="attached")
+        return self
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+@pytest.fixture(scope="module")
+def context(browser: object) -> Iterator[object]:
+    """One profile for all visits, so that what pages share is loaded once."""
+    made = browser.new_context(viewport=DESK, color_scheme="light")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def visit(context: object, address: str) -> Iterator[object]:
+    opened: list[Visit] = []
+
+    def go(page: str) -> Visit:
+        opened.append(Visit(context, address))
+        return opened[-1].open(page)
+
+    yield go
+    for one in opened:
+        one.page.close()
+
+
+def test_there_are_pages_to_look_at(address: str) -> None:
+    assert {"index.html", "book/intro.html", "book/scoreboard.html", "book/api.html"} <= set(PAGES)
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_without_trouble_asks_nobody_outside_and_fits_a_phone(visit, page: str) -> None:
+    opened = visit(page)
+    wide = {}
+    opened.page.set_viewport_size(PHONE)
+    for theme in ("light", "dark"):
+        opened.page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
+        if opened.overflow() > 0:
+            wide[theme] = opened.overflow()
+    assert (wide, opened.troubles) == ({}, [])
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_maths_is_rendered(visit, page: str) -> None:
+    source = (HTML / page).read_text(encoding="utf-8")
+    formulas = len(re.findall(r'class="(?:notranslate nohighlight math|math notranslate nohighlight)"', source))
+    opened = visit(page).page
+    if formulas:
+        opened.wait_for_function(f"document.querySelectorAll('.math mjx-container').length >= {formulas}")
+    assert opened.locator("mjx-merror").count() == 0
+    # What a reader sees; code may well contain a backslash and a bracket.
+    text = opened.evaluate(
+        "(() => { const copy = document.querySelector('article').cloneNode(true);"
+        " copy.querySelectorAll('pre, code, script').forEach((part) => part.remove()); return copy.textContent; })()"
+    )
+    assert not re.search(r"\\\(|\\\[|\$\$", text)
+
+
+def test_search_finds_a_claim_from_a_notebooks_page(visit) -> None:
+    opened = visit(NOTEBOOKS[0])
+    opened.page.locator("button.search-button__button:visible").first.click()
+    opened.page.locator("dialog input[type=search]:visible, input[type=search]:visible").first.fill("saturates")
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_selector("#search-results li a")
+    found = opened.page.locator("#search-results li a").evaluate_all("links => links.map((link) => link.href)")
+    assert any("book/scoreboard.html" in link for link in found), found
+    assert opened.troubles == []
+
+
+def test_the_scoreboard_filters_by_verdict(visit) -> None:
+    page = visit("book/scoreboard.html").page
+    rows, shown = page.locator(".eb-row"), page.locator(".eb-row:visible")
+    assert shown.count() == rows.count() > 0
+    for button in page.locator(".eb-filter").all():
+        verdict = button.get_attribute("data-verdict")
+        button.click()
+        verdicts = shown.evaluate_all("rows => rows.map((row) => row.dataset.verdict)")
+        assert button.get_attribute("aria-pressed") == "true"
+        assert len(verdicts) == int(button.locator(".eb-count").inner_text()) > 0
+        assert not verdict or set(verdicts) == {verdict}
+        assert page.locator(".eb-shown").inner_text() == f"{len(verdicts)} of {rows.count()} rows shown"
+
+
+def test_the_scoreboard_filters_by_text_and_from_the_keyboard(visit) -> None:
+    page = visit("book/scoreboard.html").page
+    shown = page.locator(".eb-row:visible")
+    everything = shown.count()
+    page.locator(".eb-search input").fill("spiking")
+    some = shown.count()
+    assert 0 < some < everything
+    page.locator(".eb-search input").fill("no such words at all")
+    assert shown.count() == 0 and page.locator(".eb-empty").is_visible()
+    page.locator(".eb-search input").fill("")
+    last = page.locator(".eb-filter").last
+    last.focus()
+    page.keyboard.press("Enter")
+    assert set(shown.evaluate_all("rows => rows.map((r) => r.dataset.verdict)")) == {last.get_attribute("data-verdict")}
+
+
+def test_a_filter_can_be_linked_to(visit) -> None:
+    page = visit("book/scoreboard.html#verdict=not+yet+written").page
+    verdicts = page.locator(".eb-row:visible").evaluate_all("rows => rows.map((row) => row.dataset.verdict)")
+    assert set(verdicts) <= {"not yet written"} and verdicts
+
+
+def test_dark_mode_switches(visit) -> None:
+    page = visit("book/intro.html").page
+    ground = "getComputedStyle(document.body).backgroundColor"
+    seen = set()
+    for _ in range(3):
+        page.locator("button.theme-switch-button:visible").first.click()
+        seen.add((page.evaluate("document.documentElement.dataset.theme"), page.evaluate(ground)))
+    grounds = dict(seen)
+    assert {"light", "dark"} <= set(grounds)
+    assert grounds["light"] != grounds["dark"]
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_the_executed_notebook_can_be_downloaded(visit, page: str) -> None:
+    opened = visit(page)
+    link = opened.page.locator("a.btn-download-source-button").first.get_attribute("href")
+    answer = opened.page.request.get(opened.page.evaluate("(link) => new URL(link, location.href).href", link))
+    assert answer.status == 200
+    notebook = json.loads(answer.text())
+    assert any(cell.get("outputs") for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_figures_have_words_for_those_who_do_not_see_them(visit, page: str) -> None:
+    images = visit(page).page.locator("article .cell_output img").evaluate_all("all => all.map((i) => i.alt)")
+    # Without one of its own, a figure's text is its file name.
+    assert [alt for alt in images if not alt or re.fullmatch(r"(\.\./)*_images/.*", alt)] == []
+
+
+class Targets(HTMLParser):
+    """Collect the links and the anchors of a page."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = dict(attrs)
+        self.links += [value for name in ("href", "src") if (value := known.get(name))]
+        self.anchors |= {value for name in ("id", "name") if (value := known.get(name))}
+
+
+def test_every_link_within_the_book_leads_somewhere(address: str) -> None:
+    parsed = {page: Targets(HTML / page) for page in PAGES}
+    broken = []
+    for page, found in parsed.items():
+        for link in found.links:
+            path, anchor = urldefrag(link)
+            if urlsplit(path).scheme or path.startswith("//"):
+                continue
+            target = (HTML / page).parent / unquote(path.split("?")[0]) if path.split("?")[0] else HTML / page
+            target = target.resolve()
+            if not target.is_file():
+                broken.append(f"{page}: {link}")
+            elif anchor and target.suffix == ".html" and page not in GENERATED and "=" not in anchor:
+                known = parsed[target.relative_to(HTML).as_posix()].anchors
+                broken += [] if unquote(anchor) in known or anchor == "top" else [f"{page}: {link} (no anchor)"]
+    assert broken == []
+
+
+def test_no_traceback_and_no_path_of_a_machine_is_shown(address: str) -> None:
+    homes = {f"{ROOT}/", f"{Path.home()}/", "/tmp/", "/site-packages/"} - {"//"}
+    bad = {}
+    for page in PAGES:
+        text = (HTML / page).read_text(encoding="utf-8")
+        # Code pages show sources, which may name the words that are looked for.
+        words = [] if page.startswith("_modules/") else ["Traceback (most recent call last)"]
+        found = [word for word in (*words, *homes) if word in text]
+        if found:
+            bad[page] = found
+    assert bad == {}

@@ -1,0 +1,187 @@
+"""The merge of catalogue, ledgers and records into rows, and what is written from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edgebook.ledger import scoreboard
+from edgebook.ledger.claims import Verdict, load_ledger
+from edgebook.ledger.papers import load_papers
+from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
+
+CATALOGUE = {
+    "wings": {"a": {"title": "Wing A", "says": "First."}, "b": {"title": "Wing B", "says": "Second."}},
+    "papers": [
+        {"name": name, "short": name.title(), "title": f"On {name}", "year": 2021, "wing": wing, "cite": name,
+         "question": f"Is {name} so?"}
+        for name, wing in (("alpha", "a"), ("beta", "a"), ("gamma", "b"))
+    ],
+}  # fmt: skip
+
+
+def claim(name: str, **changed: object) -> dict:
+    known = {"id": name, "says": f"{name} holds.", "where": "abstract", "measures": "a - b", "unit": "points",
+             "expects": "positive", "margin": 1.0}  # fmt: skip
+    return known | changed
+
+
+def checkout(root: Path, ledgers: dict[str, list[dict]]) -> Path:
+    (root / "book" / "claims").mkdir(parents=True)
+    (root / "notebooks").mkdir()
+    (root / "book" / "papers.yml").write_text(yaml.safe_dump(CATALOGUE, sort_keys=False), encoding="utf-8")
+    for name, claims in ledgers.items():
+        ledger = {"title": f"On {name}", "cite": name, "claims": claims}
+        (root / "book" / "claims" / f"{name}.yml").write_text(yaml.safe_dump(ledger), encoding="utf-8")
+        (root / "notebooks" / f"{name}.ipynb").write_text("{}", encoding="utf-8")
+    return root
+
+
+def record(root: Path, name: str, tier: str, verdicts: dict[str, tuple[Verdict, Verdict]], **changed: object) -> Record:
+    ledger = load_ledger(name, root)
+    results = [
+        ClaimResult(claim=ledger.claim(key), samples=(1.0, 2.0, 6.0), mean=3.0, interval=(1.0, 5.0), gap=None,
+                    p_value=None, verdict=first, reason="so", holm_verdict=second)
+        for key, (first, second) in verdicts.items()
+    ]  # fmt: skip
+    known = {
+        "notebook": name, "title": ledger.title, "tier": tier, "scale": "tiny", "parameters": {}, "seeds": (0, 1, 2),
+        "results": tuple(results), "commit": "0123456789", "dirty": True, "fingerprint": "f", "versions": {},
+        "hardware": Hardware(cpu="Some CPU", cores=2, gpu=None, platform="Linux"), "seconds": 75.0, "started": "now",
+    }  # fmt: skip
+    return Record(**(known | changed))
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoreboard, "stale_reasons", lambda record, root: [])
+
+
+BOTH = (Verdict.REPRODUCED, Verdict.REPRODUCED)
+
+
+def test_papers_without_ledger_and_claims_without_record_have_rows(tmp_path: Path) -> None:
+    rows = scoreboard.rows(checkout(tmp_path, {"beta": [claim("B-1"), claim("B-2")]}))
+    found = [(row.paper.name, row.claim and row.claim.id, row.verdict) for row in rows]
+    assert found == [
+        ("alpha", None, "not yet written"),
+        ("beta", "B-1", "not run yet"),
+        ("beta", "B-2", "not run yet"),
+        ("gamma", None, "not yet written"),
+    ]
+
+
+def test_the_committed_record_wins_over_the_executed_one(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1")]})
+    save_record(record(root, "alpha", "book", {"A-1": (Verdict.INCONCLUSIVE,) * 2}), root / "_build" / "book")
+    assert scoreboard.rows(root)[0].verdict == "inconclusive"
+    save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
+    row = scoreboard.rows(root)[0]
+    assert (row.verdict, row.tier) == ("reproduced", "full")
+
+
+def test_another_folder_of_executed_records_can_be_named(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "root", {"alpha": [claim("A-1")]})
+    save_record(record(root, "alpha", "quick", {"A-1": (Verdict.NOT_JUDGED,) * 2}), tmp_path / "elsewhere")
+    assert scoreboard.rows(root)[0].verdict == "not run yet"
+    assert scoreboard.rows(root, tmp_path / "elsewhere")[0].verdict == "not judged at this tier"
+
+
+def test_a_row_tells_the_whole_run(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1"), claim("A-2")]})
+    changed = (Verdict.REPRODUCED, Verdict.INCONCLUSIVE)
+    save_record(record(root, "alpha", "full", {"A-1": changed}), root / "results" / "full")
+    first, second = scoreboard.rows(root)[:2]
+    assert (first.mean, first.interval, first.samples) == (3.0, (1.0, 5.0), 3)
+    assert (first.scale, first.commit, first.seconds) == ("tiny", "0123456 (dirty)", 75.0)
+    assert first.hardware == "Some CPU, 2 cores"
+    assert first.link == "notebooks/alpha.html#a-1"
+    assert first.holm == "inconclusive"
+    assert (second.verdict, second.mean, second.tier) == ("not run yet", None, "")
+
+
+def test_holm_is_named_only_where_it_differs(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1")]})
+    save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
+    assert scoreboard.rows(root)[0].holm is None
+
+
+def test_stale_rows_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1")]})
+    save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
+    monkeypatch.setattr(scoreboard, "stale_reasons", lambda record, root: ["a kernel has changed"])
+    assert scoreboard.rows(root)[0].stale == ("a kernel has changed",)
+    assert "stale: a kernel has changed" in scoreboard.as_text(scoreboard.rows(root))
+
+
+def test_a_record_that_cannot_be_compared_is_stale_and_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(record: Record, root: Path) -> list[str]:
+        raise ValueError("tier 'full' is gone.")
+
+    root = checkout(tmp_path, {"alpha": [claim("A-1")]})
+    save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
+    monkeypatch.setattr(scoreboard, "stale_reasons", fail)
+    assert "tier 'full' is gone" in scoreboard.rows(root)[0].stale[0]
+
+
+def test_a_broken_record_is_an_error_and_not_a_gap(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1")]})
+    (root / "results" / "full").mkdir(parents=True)
+    (root / "results" / "full" / "alpha.json").write_text('{"notebook": "alpha"}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"alpha\.json is no valid record"):
+        scoreboard.rows(root)
+
+
+def test_the_markdown_table_adds_up_to_the_claims(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1"), claim("A-2")], "beta": [claim("B-1")]})
+    both = {"A-1": BOTH, "A-2": (Verdict.CONTRADICTED,) * 2}
+    save_record(record(root, "alpha", "full", both), root / "results" / "full")
+    lines = scoreboard.as_markdown(scoreboard.rows(root)).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert {len(row) for row in cells} == {len(cells[0])}
+    assert cells[0] == ["Paper", "Year", "reproduced", "contradicted", "not run yet"]
+    assert cells[2:] == [
+        ["Alpha", "2021", "1", "1", "0"],
+        ["Beta", "2021", "0", "0", "1"],
+        ["Gamma", "2021", "not yet written", "", ""],
+    ]
+
+
+def test_the_text_names_every_claim_once_and_the_total(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1"), claim("A-2")]})
+    save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
+    text = scoreboard.as_text(scoreboard.rows(root))
+    assert text.count("A-1") == text.count("A-2") == 1
+    assert text.splitlines()[-1] == "All: 1 reproduced, 1 not run yet, 2 papers not yet written"
+    assert "3.0 [1.0, 5.0] points" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": "red"}, "Extra inputs"),
+        ({"wing": "c"}, r"wing that does not exist: alpha \(c\)"),
+        ({"name": "beta"}, "stand more than once: beta"),
+        ({"question": "No question."}, "question"),
+    ],
+)
+def test_a_wrong_catalogue_is_refused(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    (tmp_path / "book").mkdir()
+    papers = [CATALOGUE["papers"][0] | change, *CATALOGUE["papers"][1:]]
+    (tmp_path / "book" / "papers.yml").write_text(yaml.safe_dump(CATALOGUE | {"papers": papers}), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        load_papers(tmp_path)
+
+
+def test_the_catalogue_of_the_book_agrees_with_its_ledgers(root: Path) -> None:
+    catalogue = load_papers(root)
+    assert len(catalogue.papers) == 15
+    ledgers = {path.stem: load_ledger(path.stem, root) for path in (root / "book" / "claims").glob("*.yml")}
+    known = {paper.name: (paper.title, paper.cite) for paper in catalogue.papers}
+    assert {name: (ledger.title, ledger.cite) for name, ledger in ledgers.items()} == {
+        name: known.get(name) for name in ledgers
+    }

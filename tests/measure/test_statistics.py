@@ -1,0 +1,107 @@
+"""Intervals and p-values against scipy.stats, statsmodels-free arithmetic and simulation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from edgebook.measure import equivalence_p_value, holm, mean_exceeds, mean_interval
+
+SAMPLES = st.lists(st.floats(-100, 100), min_size=2, max_size=20).filter(lambda v: np.std(v) > 1e-6)
+
+
+@given(SAMPLES, st.floats(0.5, 0.99))
+def test_interval_is_students(samples: list[float], confidence: float) -> None:
+    expected = stats.t.interval(confidence, len(samples) - 1, np.mean(samples), stats.sem(samples))
+    assert mean_interval(samples, confidence) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(SAMPLES, st.floats(-50, 50))
+def test_p_value_is_that_of_the_t_test(samples: list[float], bound: float) -> None:
+    expected = stats.ttest_1samp(samples, bound, alternative="greater").pvalue
+    assert mean_exceeds(samples, bound) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(("samples", "bound", "p"), [([2, 2, 2], 1, 0.0), ([2, 2, 2], 2, 1.0), ([2, 2, 2], 3, 1.0)])
+def test_constant_samples_are_decided_by_their_side(samples: list[float], bound: float, p: float) -> None:
+    assert mean_exceeds(samples, bound) == p
+    assert mean_interval(samples) == (2.0, 2.0)
+
+
+@given(SAMPLES, st.floats(0.01, 50))
+def test_equivalence_is_two_one_sided_t_tests(samples: list[float], margin: float) -> None:
+    above = stats.ttest_1samp(samples, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(samples, margin, alternative="less").pvalue
+    assert equivalence_p_value(samples, margin) == pytest.approx(max(above, below), rel=1e-6, abs=1e-12)
+    assert equivalence_p_value([-x for x in samples], margin) == equivalence_p_value(samples, margin)
+    assert equivalence_p_value(samples, 2 * margin) <= equivalence_p_value(samples, margin)
+
+
+@given(SAMPLES, st.floats(0.01, 50))
+def test_equivalence_holds_where_the_90_percent_interval_lies_within(samples: list[float], margin: float) -> None:
+    low, high = stats.t.interval(0.9, len(samples) - 1, np.mean(samples), stats.sem(samples))
+    gap = margin - max(high, -low)
+    assume(abs(gap) > 1e-9 * margin)
+    assert (equivalence_p_value(samples, margin) <= 0.05) == (gap > 0)
+
+
+@pytest.mark.parametrize(("samples", "p"), [([0.5, 0.5], 0.0), ([-0.5, -0.5], 0.0), ([1, 1], 1.0), ([-2, -2], 1.0)])
+def test_constant_samples_are_equivalent_within_the_margin(samples: list[float], p: float) -> None:
+    assert equivalence_p_value(samples, 1) == p
+
+
+def test_equivalence_is_seldom_found_at_the_margin() -> None:
+    draws = np.random.default_rng(0).normal(1.0, 0.3, size=(2000, 8))
+    assert np.mean([equivalence_p_value(row, 1.0) <= 0.05 for row in draws]) == pytest.approx(0.05, abs=0.015)
+
+
+def test_student_covers_at_eight_seeds_where_the_bootstrap_does_not() -> None:
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(600, 8))
+    students = np.mean([low <= 0 <= high for low, high in map(mean_interval, draws)])
+    boot = stats.bootstrap((draws,), np.mean, axis=-1, n_resamples=999, method="percentile", rng=rng)
+    bootstraps = np.mean((boot.confidence_interval.low <= 0) & (boot.confidence_interval.high >= 0))
+    assert 0.93 <= students <= 0.97
+    assert bootstraps < 0.925
+
+
+def test_holm_by_hand() -> None:
+    # Sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1, made monotone.
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([]) == []
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_never_helps_and_never_exceeds_bonferroni(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(p <= a <= 1 for p, a in zip(p_values, adjusted, strict=True))
+    order = np.argsort(p_values, kind="stable")
+    assert all(adjusted[a] <= adjusted[b] + 1e-15 for a, b in itertools.pairwise(order))
+    assert adjusted[order[0]] == pytest.approx(min(1.0, p_values[order[0]] * len(p_values)))
+
+
+@pytest.mark.parametrize("bad", [[], [1.0], [1.0, math.nan], [1.0, math.inf], [[1.0, 2.0]]])
+def test_too_little_or_not_finite_is_refused(bad: list) -> None:
+    with pytest.raises(ValueError, match="samples"):
+        mean_interval(bad)
+    with pytest.raises(ValueError, match="samples"):
+        mean_exceeds(bad, 0.0)
+    with pytest.raises(ValueError, match="samples"):
+        equivalence_p_value(bad, 1.0)
+
+
+def test_wrong_levels_are_refused() -> None:
+    for margin in (0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="margin must be a finite number above 0"):
+            equivalence_p_value([1.0, 2.0], margin)
+    with pytest.raises(ValueError, match="confidence"):
+        mean_interval([1.0, 2.0], 1.0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([0.2, 1.2])

@@ -1,0 +1,89 @@
+"""The command line: what it says of wrong words, and what its lists hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgebook import runner
+from edgebook.__main__ import main
+
+
+@pytest.fixture
+def toy(checkout, monkeypatch):
+    checkout.notebook("notebooks/toy.ipynb")
+    checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}}\n")
+    checkout.write("book/claims/toy.yml", "claims: [{id: A-1}, {id: A-2, kind: control}]\n")
+    papers = "papers:\n  - {name: toy, wing: compression}\n  - {name: later, wing: spiking}\n"
+    checkout.write("book/papers.yml", papers)
+    return checkout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["rum"], "There is no command 'rum'; did you mean 'run'?"),
+        ([], "The following arguments are required: command."),
+        (["run"], "The following arguments are required: notebook."),
+        (["run", "toi"], "There is no notebook 'toi'; did you mean 'toy'?"),
+        (["run", "toy", "--tier", "quik"], "There is no tier 'quik'; did you mean 'quick'?"),
+        (["run", "toy", "--tier", "full"], "notebooks/tiers.yml has no entry for tier 'full' of 'toy'."),
+        (["run", "toy", "--set", "seed=1"], "'toy' has no parameter 'seed'; did you mean 'seeds'?"),
+        (["run", "toy", "--set", "seeds=x"], "Parameter 'seeds' takes an int, not 'x'."),
+        (["run", "toy", "--set", "seeds"], "--set takes key=value, not 'seeds'."),
+        (["run", "toy", "--set", "seeds=1", "seeds=2"], "--set gives 'seeds' twice."),
+        (
+            ["run", "toy", "--set", "tier=full"],
+            "The parameter 'tier' is set by choosing a tier, not by a value.",
+        ),
+        (["run", "toy", "--timeout", "x"], "Argument --timeout: invalid float value: 'x'."),
+        (["run", "toy", "--timeout", "-1"], "The time limit must be above 0 seconds, not -1."),
+        (
+            ["prepare", "--tier", "fast", "--out", "x"],
+            "There is no tier 'fast'; allowed: quick, book, full, paper.",
+        ),
+        (["list", "more"], "Unrecognized arguments: more."),
+    ],
+)
+def test_wrong_words_get_one_sentence_and_exit_code_2(toy, capsys, monkeypatch, words, says):
+    monkeypatch.setattr(runner, "_execute", lambda *_: pytest.fail("executed"))
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert shown.err == f"{says}\n"
+    assert shown.out == ""
+    assert not (toy.root / "_build").exists()
+
+
+def test_settings_reach_the_run_with_their_types(toy, monkeypatch, capsys):
+    asked = {}
+    monkeypatch.setattr(runner, "run", lambda name, **rest: asked.update(rest, name=name) or "done")
+    assert main(["run", "toy", "--set", "seeds=2", "rate=3", "--tier", "quick", "--timeout", "9"]) == 0
+    assert asked == {
+        "name": "toy",
+        "tier": "quick",
+        "settings": {"seeds": 2, "rate": 3.0},
+        "out": None,
+        "timeout": 9,
+    }
+    assert type(asked["settings"]["rate"]) is float
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_list_shows_wings_claims_and_tiers(toy, capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("compression") + 1].split() == ["toy", "1", "claims,", "1", "controls"]
+    assert lines[lines.index("compression") + 2].split() == ["quick", "seeds=1"]
+    assert lines[lines.index("spiking") + 1].split() == ["later", "not", "yet", "written"]
+
+
+def test_list_imports_nothing_heavy(toy):
+    code = (
+        "import sys\nfrom edgebook.__main__ import main\nmain(['list'])\n"
+        "heavy = {'numpy', 'torch', 'papermill', 'nbformat', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(bool(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=toy.environment, stdout=subprocess.DEVNULL)
+    assert done.returncode == 0
