@@ -89,17 +89,17 @@ class Loop:
         self.carry[m] = COMMON["beta"] * h * (1 - spike)
         return spike
 
-    def layer(self, m: Any, x: Tensor, t: int) -> Tensor:
+    def layer(self, m: Any, x: Tensor, t: int, stride: int | None = None) -> Tensor:
         w = m.weights
         if isinstance(w, nn.Linear):
             current = F.linear(x.flatten(1), w.weight, w.bias)
         else:
-            current = F.conv2d(x, w.weight, w.bias, w.stride, w.padding)
+            current = F.conv2d(x, w.weight, w.bias, stride or w.stride, w.padding)
         return self.neuron(m.neuron, self.norm(m.norm, current, t))
 
     def unit(self, m: Any, x: Tensor, t: int) -> Tensor:
         if hasattr(m, "skip"):
-            short = x if isinstance(m.skip, nn.Identity) else self.layer(m.skip, x, t)
+            short = x if isinstance(m.skip, nn.Identity) else self.layer(m.skip, x, t, m.stride)
             return self.neuron(m.neuron, self.layer(m.second, self.layer(m.first, x, t), t) + short)
         if hasattr(m, "weights"):
             return self.layer(m, x, t)
