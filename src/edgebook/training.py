@@ -22,14 +22,15 @@ def fit(
     seed: int = 0,
     schedule: Literal["constant", "cosine"] = "cosine",
     optimizer: torch.optim.Optimizer | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     on_epoch: Callable[[int], bool | None] | None = None,
 ) -> int:
-    """Train a classifier in place by cross-entropy and return the number of epochs trained.
+    """Train a classifier in place and return the number of epochs trained.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Images (N, C, H, W) to logits (N, classes). Left in training mode.
+        Images (N, C, H, W) to logits (N, classes), or to whatever else the loss takes. Left in training mode.
     x, y : Tensor
         Images float32 (N, C, H, W) and labels int64 (N,), on the model's device.
     epochs : int
@@ -43,6 +44,8 @@ def fit(
         Learning rate over the whole run.
     optimizer : torch.optim.Optimizer, optional
         Used instead of Adam, at its own peak learning rate.
+    loss : callable
+        Outputs of the model and labels to the number that training lowers; cross-entropy unless another is given.
     on_epoch : callable, optional
         Called after each epoch with its number, from 1; returning True ends the training.
 
@@ -68,9 +71,9 @@ def fit(
             done = (epoch + step / batches) / epochs
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * (0.5 + 0.5 * math.cos(math.pi * done)) if schedule == "cosine" else peak
-            loss = F.cross_entropy(model(x[batch]), y[batch])
+            value = loss(model(x[batch]), y[batch])
             optimizer.zero_grad()
-            loss.backward()
+            value.backward()
             optimizer.step()
         if on_epoch is not None and on_epoch(epoch + 1):
             return epoch + 1

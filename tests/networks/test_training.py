@@ -35,6 +35,18 @@ def test_one_full_batch_of_gradient_descent_by_hand() -> None:
     torch.testing.assert_close(model[1].bias.detach(), -0.5 * errors.mean(0))
 
 
+def test_another_loss_takes_the_place_of_cross_entropy() -> None:
+    x, y = _data()
+    model = _model()
+
+    def squares(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return (logits[:, 0] - labels).square().sum() / 2
+
+    fit(model, x, y, epochs=1, batch_size=len(x), optimizer=torch.optim.SGD(model.parameters(), lr=0.5), loss=squares)
+    torch.testing.assert_close(model[1].weight[0].detach(), 0.5 * y.float() @ x.flatten(1))  # from zero weights
+    assert not model[1].weight[1].any()
+
+
 def test_cosine_schedule_falls_from_the_peak_towards_zero() -> None:
     x, y = _data(20)
     model = _model()
