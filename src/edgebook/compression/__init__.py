@@ -19,6 +19,8 @@ from edgebook.compression.layer_steps import SearchPhase as SearchPhase
 from edgebook.compression.layer_steps import image_layer_steps as image_layer_steps
 from edgebook.compression.layer_steps import largest_saving as largest_saving
 from edgebook.compression.layer_steps import search_layer_steps as search_layer_steps
+from edgebook.compression.masked_training import step_cross_entropy as step_cross_entropy
+from edgebook.compression.masked_training import train_masked as train_masked
 from edgebook.compression.masks import apply_masks as apply_masks
 from edgebook.compression.masks import count_alive as count_alive
 from edgebook.compression.masks import dense_masks as dense_masks

@@ -1,0 +1,120 @@
+r"""Training with masks: SGD on a cosine, pruned weights held at zero, and a loss at each time step.
+
+The loss of arXiv 2207.01382 is the mean of the cross-entropies of all steps,
+
+.. math:: L = \frac1T \sum_t \mathrm{CE}(o_t, y) ,
+
+over as many steps as have been run. (The released code divides by the full T also where it runs fewer steps, which
+only scales the loss of that search.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgebook.compression.early_bird import cosine_rate
+from edgebook.compression.masks import hold_masks
+
+
+def step_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the logits of each step, mean over steps and batch.
+
+    Parameters
+    ----------
+    logits : Tensor, (T, B, classes)
+    labels : Tensor, (B,)
+        int64.
+
+    Returns
+    -------
+    Tensor, ()
+        In nats.
+
+    Raises
+    ------
+    ValueError
+        Logits without an axis of steps, or another number of labels.
+    """
+    if logits.ndim != 3 or logits.shape[1:2] != labels.shape:
+        raise ValueError(
+            f"Logits must be (steps, batch, classes) and labels (batch,), got {tuple(logits.shape)} and "
+            f"{tuple(labels.shape)}."
+        )
+    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
+
+
+def train_masked(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    masks: Mapping[str, Tensor],
+    *,
+    epochs: int,
+    lr: float,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 128,
+    seed: int = 0,
+    speed: float = 1.0,
+    loss: Callable[[Tensor, Tensor], Tensor] = step_cross_entropy,
+    on_epoch: Callable[[int], bool | None] | None = None,
+) -> int:
+    """Train a network in place while its masks hold, and return the number of epochs trained.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Pruned by the masks at once; left in training mode.
+    x, y : Tensor
+        Images (N, ...) and labels int64 (N,), on the model's device.
+    masks : mapping of str to Tensor
+        Which weights are alive; weights without a mask are free.
+    epochs : int
+        Passes over the data, over which the learning rate goes through its schedule; 0 is allowed.
+    lr, momentum, weight_decay : float
+        Of a fresh SGD; the rate is the one at the start.
+    batch_size : int
+        Images per step; the batches of an epoch differ by at most one image.
+    seed : int
+        Decides the order of the images, and nothing else: the same as in `edgebook.training.fit`.
+    speed : float
+        As in `cosine_rate`: 2 repeats the released schedule of Early-Bird's retraining.
+    loss : callable
+        Outputs and labels to a scalar.
+    on_epoch : callable, optional
+        Called after each epoch with its number, from 1; returning True ends the training. It may change the model,
+        for example the number of steps that it runs from now on.
+
+    Returns
+    -------
+    int
+        Epochs trained.
+
+    Raises
+    ------
+    ValueError
+        Images and labels differ in number, or fewer than two images; and as in `hold_masks`.
+    """
+    if len(x) != len(y) or len(x) < 2:
+        raise ValueError(f"At least two images with one label each are needed, got {len(x)} and {len(y)}.")
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    hold_masks(optimizer, model, masks)
+    order = torch.Generator().manual_seed(seed)
+    batches = max(1, math.ceil(len(x) / batch_size))
+    for epoch in range(epochs):
+        model.train()
+        for step, batch in enumerate(torch.randperm(len(x), generator=order).tensor_split(batches)):
+            for group in optimizer.param_groups:
+                group["lr"] = cosine_rate((epoch + step / batches) / epochs, lr, speed=speed)
+            value = loss(model(x[batch]), y[batch])
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+        if on_epoch is not None and on_epoch(epoch + 1):
+            return epoch + 1
+    return epochs
