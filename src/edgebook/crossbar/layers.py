@@ -1,0 +1,239 @@
+"""Networks on crossbars: layers that multiply by what a chip makes of their weights."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgebook.crossbar.chip import CrossbarConfig, Folded, Redraw, fold, generator
+from edgebook.crossbar.mapping import weight_matrix, weight_tensor
+
+
+class Chip(NamedTuple):
+    """Where a layer is.
+
+    Attributes
+    ----------
+    seed : int
+        The chip, or the sequence of reads that `restart_reads` has chosen.
+    name : str
+        The layer.
+    redraw : {"never", "forward", "read"}
+        When noise is drawn.
+    """
+
+    seed: int
+    name: str
+    redraw: Redraw
+
+
+class _OnCrossbar(nn.Module):
+    """The folded weight, which no optimiser moves unless asked to, its deviation, and the number of reads so far."""
+
+    weight: nn.Parameter
+    deviation: Tensor | None
+
+    def _load(self, layer: nn.Conv2d | nn.Linear, folded: Folded, chip: Chip) -> None:
+        def like(matrix: Tensor) -> Tensor:  # in the type, on the device and in the memory layout of the weight
+            return torch.empty_like(layer.weight).copy_(weight_tensor(matrix, layer.weight.shape))
+
+        with torch.no_grad():
+            self.weight = nn.Parameter(like(folded.weight), requires_grad=False)
+            self.register_buffer("deviation", None if folded.deviation is None else like(folded.deviation))
+            if layer.bias is not None:
+                self.bias = nn.Parameter(layer.bias.clone(), requires_grad=layer.bias.requires_grad)
+        self.chip, self.reads = chip, 0
+        self.train(layer.training)
+
+    def read_weight(self) -> Tensor:
+        """Return the weight as one more read finds it, of the shape of the weight."""
+        if self.deviation is None:
+            return self.weight
+        drawn = self._drawn(self.weight.numel()).as_strided(self.weight.shape, self.weight.stride())
+        return torch.addcmul(self.weight, self.deviation, drawn)
+
+    def extra_repr(self) -> str:
+        """Return what is printed between the brackets."""
+        return f"{super().extra_repr()}, redraw={self.chip.redraw}"
+
+    def _drawn(self, *shape: int) -> Tensor:
+        """Return fresh standard normal numbers."""
+        weight = self.weight
+        source = generator(self.chip.seed, self.chip.name, "later reads", self.reads, device=weight.device)
+        self.reads += 1
+        return torch.randn(shape, generator=source, dtype=weight.dtype, device=weight.device)
+
+    def _applied(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output of the layer for its input, each as in the layer that it replaces."""
+        if self.deviation is None or self.chip.redraw != "read":
+            return self._applied(x, self.read_weight(), self.bias)
+        y = self._applied(x, self.weight, self.bias)
+        with torch.no_grad():  # sums of independent draws are normal again, with the sum of their variances
+            variance = self._applied(x.square(), self.deviation.square(), None)
+            noise = variance.clamp_min_(0).sqrt_().mul_(self._drawn(*y.shape))
+        return y + noise
+
+
+class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
+    """A convolution whose weight is that of a chip.
+
+    Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train what
+    the chip multiplies by. Gradients of the input go through the weight of the same read, or with noise of its own
+    for every position through the mean weight.
+
+    Parameters
+    ----------
+    layer : torch.nn.Conv2d
+        The convolution that is replaced.
+    folded : Folded
+        Its weight matrices (groups, K, N) on the chip.
+    chip : Chip
+        Decides the noise of reads.
+    """
+
+    def __init__(self, layer: nn.Conv2d, folded: Folded, chip: Chip) -> None:
+        super().__init__(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+            layer.bias is not None,
+            layer.padding_mode,
+            device="meta",  # nothing is initialised, and no random number used up
+        )
+        self._load(layer, folded, chip)
+
+    def _applied(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self._conv_forward(x, weight, bias)
+
+
+class CrossbarLinear(_OnCrossbar, nn.Linear):
+    """A linear layer whose weight is that of a chip; see `CrossbarConv2d`.
+
+    Parameters
+    ----------
+    layer : torch.nn.Linear
+        The layer that is replaced.
+    folded : Folded
+        Its weight matrix (1, K, N) on the chip.
+    chip : Chip
+        Decides the noise of reads.
+    """
+
+    def __init__(self, layer: nn.Linear, folded: Folded, chip: Chip) -> None:
+        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        self._load(layer, folded, chip)
+
+    def _applied(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x, weight, bias)
+
+
+def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
+    """Return a copy of a network with its convolutions, and on request its linear layers, on a chip.
+
+    Everything else stays digital, biases and batch norms included; batch norm must not have been folded into weights.
+    The circuits are solved here, once. Parameters keep their names: a state can be loaded into a plain network of the
+    same build with ``strict=False``.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Left as it is.
+    config : CrossbarConfig
+
+    Returns
+    -------
+    torch.nn.Module
+        The network on the chip, in the mode of the original.
+
+    Raises
+    ------
+    ValueError
+        No layer to map, one that is on a crossbar already, a convolution of another kind, or what `fold` refuses; the
+        layer is named.
+    """
+    mapped, found = copy.deepcopy(model), False
+    done: dict[nn.Module, nn.Module] = {}
+    for name, layer in list(mapped.named_modules(remove_duplicate=False)):  # a layer that is used twice is one layer
+        if not _belongs(name, layer, config):
+            continue
+        found = True
+        if layer not in done:
+            done[layer] = _replaced(name, layer, config)
+        if not name:
+            return done[layer]
+        mapped.set_submodule(name, done[layer])
+    if not found:
+        kinds = "convolution or linear layer" if config.linear else "convolution"
+        raise ValueError(f"The model has no {kinds} to put on a crossbar.")
+    return mapped
+
+
+def crossbar_layers(model: nn.Module) -> dict[str, CrossbarConv2d | CrossbarLinear]:
+    """Return the layers of a network that are on a crossbar, by name.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+
+    Returns
+    -------
+    dict of str to CrossbarConv2d or CrossbarLinear
+        In the order of the modules.
+    """
+    return {name: m for name, m in model.named_modules() if isinstance(m, CrossbarConv2d | CrossbarLinear)}
+
+
+def restart_reads(model: nn.Module, seed: int) -> None:
+    """Choose the sequence of read noise that follows, in place: the same seed gives the same noise again.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From `on_crossbar`.
+    seed : int
+        At least 0. The weights of the chip stay as they are.
+
+    Raises
+    ------
+    ValueError
+        A negative seed, or a network without crossbars.
+    """
+    layers = crossbar_layers(model)
+    if not layers:
+        raise ValueError("The model has no layer on a crossbar.")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}.")
+    for layer in layers.values():
+        layer.chip, layer.reads = layer.chip._replace(seed=seed), 0
+
+
+def _belongs(name: str, layer: nn.Module, config: CrossbarConfig) -> bool:
+    """Say whether a layer is to be mapped; refuse those that should be and cannot."""
+    if isinstance(layer, CrossbarConv2d | CrossbarLinear):
+        raise ValueError(f"Layer {name!r} is on a crossbar already.")
+    if type(layer) is nn.Conv2d or (config.linear and type(layer) is nn.Linear):
+        return True
+    if isinstance(layer, nn.modules.conv._ConvNd) or (config.linear and isinstance(layer, nn.Linear)):
+        raise ValueError(f"Layer {name!r} is a {type(layer).__name__}; only Conv2d and Linear can be mapped.")
+    return False
+
+
+def _replaced(name: str, layer: nn.Conv2d | nn.Linear, config: CrossbarConfig) -> nn.Module:
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    try:
+        folded = fold(weight_matrix(layer.weight.detach(), groups=groups), config, name=name)
+    except ValueError as error:
+        raise ValueError(f"Layer {name!r} cannot be mapped: {error}") from error
+    kind = CrossbarConv2d if isinstance(layer, nn.Conv2d) else CrossbarLinear
+    return kind(layer, folded, Chip(config.seed, name, config.redraw))

@@ -1,0 +1,235 @@
+r"""Weights as conductances: magnitudes in bit slices, signs in differential pairs, matrices in tiles.
+
+A weight of b bits has a sign and b - 1 bits of magnitude, :math:`q = \mathrm{round}(|w| / w_\max (2^{b-1} - 1))`. The
+magnitude is cut into slices of as many bits as a device holds. Of each pair of devices the one of the weight's sign is
+programmed to the level of the slice, and the other stays at the lowest conductance, so that what a device conducts when
+it is off cancels in the difference. So do cells that no weight uses: they are there, at the lowest conductance, and
+load the lines.
+
+The mapping follows the recipe of RxNN, which Bhattacharjee et al., arXiv 2305.18416, build on; differential pairs are
+a reconstruction (an offset column cannot give the distortions reported there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgebook.crossbar.devices import Device, check_bits, level_conductance
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How weights lie on crossbars.
+
+    Parameters
+    ----------
+    device : Device
+        Range of the conductances.
+    weight_bits : int
+        Bits of a weight, its sign included, 2 to 16.
+    cell_bits : int
+        Bits of a device, 1 to 16.
+    rows, columns : int
+        Word lines and bit lines of a tile.
+
+    Raises
+    ------
+    ValueError
+        An impossible number of bits, or a tile without lines.
+    """
+
+    device: Device = field(default_factory=Device)
+    weight_bits: int = 8
+    cell_bits: int = 4
+    rows: int = 64
+    columns: int = 64
+
+    def __post_init__(self) -> None:
+        check_bits("weight_bits", self.weight_bits)
+        check_bits("cell_bits", self.cell_bits)
+        if self.weight_bits < 2:
+            raise ValueError("weight_bits must be at least 2, a sign and one bit of magnitude, got 1.")
+        if self.rows < 1 or self.columns < 1:
+            raise ValueError(f"A tile needs at least one row and one column, got {self.rows} x {self.columns}.")
+
+    @property
+    def slices(self) -> int:
+        """Devices of one sign that a weight takes."""
+        return -(-(self.weight_bits - 1) // self.cell_bits)
+
+    @property
+    def top(self) -> int:
+        """The largest magnitude."""
+        return 2 ** (self.weight_bits - 1) - 1
+
+    def significance(self) -> Tensor:
+        """Return what one level of each slice is worth, from the highest slice to the lowest (S,)."""
+        return torch.tensor([2.0 ** (self.cell_bits * s) for s in reversed(range(self.slices))], dtype=torch.float64)
+
+
+def weight_matrix(weight: Tensor, *, groups: int = 1) -> Tensor:
+    """Return the matrices that a layer multiplies by: one row for each input, one column for each output.
+
+    Parameters
+    ----------
+    weight : Tensor, (outputs, inputs) or (outputs, channels / groups, *kernel)
+        Of a linear layer or a convolution.
+    groups : int
+        Groups of a convolution, each a matrix of its own.
+
+    Returns
+    -------
+    Tensor, (groups, K, N)
+        Rows in the order channel, kernel row, kernel column; the order matters, since position on a line does.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two dimensions, no weight at all, or outputs that do not divide into the groups.
+    """
+    if weight.ndim < 2 or weight.numel() == 0:
+        raise ValueError(f"A weight must have at least two dimensions and one value, got {tuple(weight.shape)}.")
+    if groups < 1 or len(weight) % groups:
+        raise ValueError(f"{len(weight)} outputs do not divide into {groups} groups.")
+    return weight.reshape(groups, len(weight) // groups, -1).mT
+
+
+def weight_tensor(matrix: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the weight of a layer from its matrices: `weight_matrix` the other way.
+
+    Parameters
+    ----------
+    matrix : Tensor, (groups, K, N)
+    shape : sequence of int
+        Of the weight.
+
+    Returns
+    -------
+    Tensor
+        Of that shape.
+    """
+    return matrix.mT.reshape(tuple(shape))
+
+
+def to_tiles(matrix: Tensor, rows: int, columns: int, *, fill: float) -> Tensor:
+    """Cut a matrix into tiles; what is left of the last ones is filled.
+
+    Parameters
+    ----------
+    matrix : Tensor, (..., K, N)
+    rows, columns : int
+        Of a tile.
+    fill : float
+        In cells that the matrix does not reach.
+
+    Returns
+    -------
+    Tensor, (..., ceil(K / rows), ceil(N / columns), rows, columns)
+    """
+    k, n = matrix.shape[-2:]
+    padded = F.pad(matrix, (0, -n % columns, 0, -k % rows), value=fill)
+    return padded.unflatten(-1, (-1, columns)).unflatten(-3, (-1, rows)).transpose(-3, -2)
+
+
+def from_tiles(tiles: Tensor, shape: Sequence[int]) -> Tensor:
+    """Put tiles together again: `to_tiles` the other way.
+
+    Parameters
+    ----------
+    tiles : Tensor, (..., R, C, rows, columns)
+    shape : sequence of int
+        K and N of the matrix.
+
+    Returns
+    -------
+    Tensor, (..., K, N)
+    """
+    whole = tiles.transpose(-3, -2).flatten(-2).flatten(-3, -2)
+    return whole[..., : shape[0], : shape[1]]
+
+
+def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
+    """Program a matrix of weights, without any error but the rounding to levels.
+
+    Parameters
+    ----------
+    matrix : Tensor, (..., K, N)
+        Weights.
+    layout : Layout
+
+    Returns
+    -------
+    tiles : Tensor, (S, 2, ..., R, C, rows, columns)
+        Conductances in siemens, double precision: slices from the highest to the lowest, positive and negative half.
+    step : float
+        The weight of one unit of magnitude; 0 where all weights are.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two dimensions, or a weight that is not finite.
+    """
+    if matrix.ndim < 2 or matrix.numel() == 0:
+        raise ValueError(f"Weights must have shape (..., K, N) with at least one value, got {tuple(matrix.shape)}.")
+    weights = matrix.detach().double()
+    if not torch.isfinite(weights).all():
+        raise ValueError("Weights must be finite to be mapped to conductances.")
+    step = float(weights.abs().max()) / layout.top
+    whole = (weights / step if step > 0 else weights).round().to(torch.int64)
+    halves = torch.stack([whole.clamp_min(0), (-whole).clamp_min(0)])  # (2, ..., K, N)
+    shifts = [layout.cell_bits * s for s in reversed(range(layout.slices))]
+    levels = torch.stack([(halves >> shift) & (2**layout.cell_bits - 1) for shift in shifts])
+    conductance = level_conductance(levels, layout.device, bits=layout.cell_bits)
+    return to_tiles(conductance, layout.rows, layout.columns, fill=layout.device.low), step
+
+
+def read_weights(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
+    """Return the weights that conductances stand for, whatever has happened to them.
+
+    Parameters
+    ----------
+    tiles : Tensor, (S, 2, ..., R, C, rows, columns)
+        Siemens, as programmed or effective.
+    step : float
+        From `map_weights`.
+    shape : sequence of int
+        K and N of the matrix.
+    layout : Layout
+
+    Returns
+    -------
+    Tensor, (..., K, N)
+        Weights; linear in the conductances.
+    """
+    pairs = from_tiles(tiles[:, 0] - tiles[:, 1], shape)  # (S, ..., K, N)
+    return torch.tensordot(_units(step, layout).to(pairs), pairs, dims=1)
+
+
+def read_deviations(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
+    """Return the standard deviations of weights whose devices deviate independently of each other.
+
+    Parameters
+    ----------
+    tiles : Tensor, (S, 2, ..., R, C, rows, columns)
+        Standard deviations of the conductances, siemens.
+    step, shape, layout
+        As for `read_weights`.
+
+    Returns
+    -------
+    Tensor, (..., K, N)
+        At least 0.
+    """
+    pairs = from_tiles(tiles.square().sum(1), shape)
+    return torch.tensordot(_units(step, layout).square().to(pairs), pairs, dims=1).sqrt()
+
+
+def _units(step: float, layout: Layout) -> Tensor:
+    """Return the weight of one siemens in each slice (S,)."""
+    device = layout.device
+    return layout.significance() * step * (2**layout.cell_bits - 1) / (device.high - device.low)
