@@ -1,10 +1,10 @@
 """Resistive crossbars: exact circuits, devices, mapping of networks, and what batch norm can mend."""
 
-from edgebook.crossbar.adaptation import calibrated as calibrated
-from edgebook.crossbar.adaptation import channel_gain as channel_gain
-from edgebook.crossbar.adaptation import layer_gain as layer_gain
 from edgebook.crossbar.adaptation import norm_parameters as norm_parameters
 from edgebook.crossbar.adaptation import with_statistics as with_statistics
+from edgebook.crossbar.calibration import calibrated as calibrated
+from edgebook.crossbar.calibration import channel_gain as channel_gain
+from edgebook.crossbar.calibration import layer_gain as layer_gain
 from edgebook.crossbar.checks import Wiring as Wiring
 from edgebook.crossbar.chip import CrossbarConfig as CrossbarConfig
 from edgebook.crossbar.chip import Folded as Folded
@@ -14,7 +14,6 @@ from edgebook.crossbar.devices import DEVICES as DEVICES
 from edgebook.crossbar.devices import WIRES as WIRES
 from edgebook.crossbar.devices import Device as Device
 from edgebook.crossbar.devices import level_conductance as level_conductance
-from edgebook.crossbar.devices import nearest_level as nearest_level
 from edgebook.crossbar.distortion import Distortion as Distortion
 from edgebook.crossbar.distortion import weight_distortion as weight_distortion
 from edgebook.crossbar.distortion import weight_pairs as weight_pairs
@@ -30,13 +29,9 @@ from edgebook.crossbar.layers import crossbar_layers as crossbar_layers
 from edgebook.crossbar.layers import on_crossbar as on_crossbar
 from edgebook.crossbar.layers import restart_reads as restart_reads
 from edgebook.crossbar.mapping import Layout as Layout
-from edgebook.crossbar.mapping import from_tiles as from_tiles
 from edgebook.crossbar.mapping import map_weights as map_weights
 from edgebook.crossbar.mapping import read_deviations as read_deviations
 from edgebook.crossbar.mapping import read_weights as read_weights
-from edgebook.crossbar.mapping import to_tiles as to_tiles
-from edgebook.crossbar.mapping import weight_matrix as weight_matrix
-from edgebook.crossbar.mapping import weight_tensor as weight_tensor
 from edgebook.crossbar.nodes import Nodes as Nodes
 from edgebook.crossbar.nodes import dissipation as dissipation
 from edgebook.crossbar.nodes import node_voltages as node_voltages
@@ -47,5 +42,9 @@ from edgebook.crossbar.noise import rectified_moments as rectified_moments
 from edgebook.crossbar.noise import relative_deviation as relative_deviation
 from edgebook.crossbar.noise import rram_programming_deviation as rram_programming_deviation
 from edgebook.crossbar.noise import write_deviation as write_deviation
+from edgebook.crossbar.tiles import from_tiles as from_tiles
+from edgebook.crossbar.tiles import to_tiles as to_tiles
+from edgebook.crossbar.tiles import weight_matrix as weight_matrix
+from edgebook.crossbar.tiles import weight_tensor as weight_tensor
 from edgebook.crossbar.tuning_cost import TuningCost as TuningCost
 from edgebook.crossbar.tuning_cost import tuning_cost as tuning_cost

@@ -8,6 +8,7 @@ light wires, 6 % with medium and 35 % with heavy ones at 64 x 64.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,8 +77,8 @@ class CrossbarConfig:
             wiring(*self.wires)
         if self.redraw not in get_args(Redraw):
             raise ValueError(f"redraw must be one of {', '.join(get_args(Redraw))}, got {self.redraw!r}.")
-        if not self.time >= 0:
-            raise ValueError(f"time must be at least 0 s, got {self.time}.")
+        if not (math.isfinite(self.time) and self.time >= 0):
+            raise ValueError(f"time must be finite and at least 0 s, got {self.time}.")
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be a whole number of at least 0, got {self.seed!r}.")
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from edgebook.crossbar.checks import Wiring
 
-MOST_BITS = 16
+MOST_BITS = 24  # what a single-precision number resolves
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def level_conductance(level: Tensor, device: Device, *, bits: int) -> Tensor:
         Integers 0 to 2^bits - 1, any shape.
     device : Device
     bits : int
-        Bits that a device holds, 1 to 16.
+        Bits that a device holds, 1 to 24.
 
     Returns
     -------
@@ -101,33 +100,6 @@ def level_conductance(level: Tensor, device: Device, *, bits: int) -> Tensor:
     return device.low + (device.high - device.low) * (level.double() / top)
 
 
-def nearest_level(conductance: Tensor, device: Device, *, bits: int) -> Tensor:
-    """Return the level that is nearest to each conductance: an ideal read-out with as many steps as levels.
-
-    Parameters
-    ----------
-    conductance : Tensor
-        Siemens, any shape; outside the range of the device the nearest end counts.
-    device : Device
-    bits : int
-        Bits that a device holds, 1 to 16.
-
-    Returns
-    -------
-    Tensor
-        Integers (int64) 0 to 2^bits - 1.
-
-    Raises
-    ------
-    ValueError
-        An impossible number of bits.
-    """
-    check_bits("bits", bits)
-    top = 2**bits - 1
-    share = (conductance.double() - device.low) / (device.high - device.low)
-    return (share * top).round().clamp(0, top).to(torch.int64)
-
-
 def check_bits(name: str, bits: int) -> None:
     """Refuse a number of bits that no device or weight has.
 
@@ -140,7 +112,7 @@ def check_bits(name: str, bits: int) -> None:
     Raises
     ------
     ValueError
-        Not a whole number from 1 to 16.
+        Not a whole number from 1 to 24.
     """
     if not isinstance(bits, int) or not 1 <= bits <= MOST_BITS:
         raise ValueError(f"{name} must be a whole number from 1 to {MOST_BITS}, got {bits!r}.")

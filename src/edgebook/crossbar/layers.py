@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgebook.crossbar.chip import CrossbarConfig, Folded, Redraw, fold, generator
-from edgebook.crossbar.mapping import weight_matrix, weight_tensor
+from edgebook.crossbar.tiles import weight_matrix, weight_tensor
 
 
 class Chip(NamedTuple):
@@ -53,8 +53,7 @@ class _OnCrossbar(nn.Module):
         """Return the weight as one more read finds it, of the shape of the weight."""
         if self.deviation is None:
             return self.weight
-        drawn = self._drawn(self.weight.numel()).as_strided(self.weight.shape, self.weight.stride())
-        return torch.addcmul(self.weight, self.deviation, drawn)
+        return torch.addcmul(self.weight, self.deviation, self._drawn(*self.weight.shape))
 
     def extra_repr(self) -> str:
         """Return what is printed between the brackets."""

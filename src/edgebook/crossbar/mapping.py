@@ -1,4 +1,4 @@
-r"""Weights as conductances: magnitudes in bit slices, signs in differential pairs, matrices in tiles.
+r"""Weights as conductances: magnitudes in bit slices, signs in differential pairs.
 
 A weight of b bits has a sign and b - 1 bits of magnitude, :math:`q = \mathrm{round}(|w| / w_\max (2^{b-1} - 1))`. The
 magnitude is cut into slices of as many bits as a device holds. Of each pair of devices the one of the weight's sign is
@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from edgebook.crossbar.devices import Device, check_bits, level_conductance
+from edgebook.crossbar.tiles import from_tiles, to_tiles
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Layout:
     device : Device
         Range of the conductances.
     weight_bits : int
-        Bits of a weight, its sign included, 2 to 16.
+        Bits of a weight, its sign included, 2 to 24.
     cell_bits : int
-        Bits of a device, 1 to 16.
+        Bits of a device, 1 to 24.
     rows, columns : int
         Word lines and bit lines of a tile.
 
@@ -54,8 +54,8 @@ class Layout:
         check_bits("cell_bits", self.cell_bits)
         if self.weight_bits < 2:
             raise ValueError("weight_bits must be at least 2, a sign and one bit of magnitude, got 1.")
-        if self.rows < 1 or self.columns < 1:
-            raise ValueError(f"A tile needs at least one row and one column, got {self.rows} x {self.columns}.")
+        if not (isinstance(self.rows, int) and isinstance(self.columns, int)) or min(self.rows, self.columns) < 1:
+            raise ValueError(f"A tile needs a whole number of rows and columns, got {self.rows} x {self.columns}.")
 
     @property
     def slices(self) -> int:
@@ -70,87 +70,6 @@ class Layout:
     def significance(self) -> Tensor:
         """Return what one level of each slice is worth, from the highest slice to the lowest (S,)."""
         return torch.tensor([2.0 ** (self.cell_bits * s) for s in reversed(range(self.slices))], dtype=torch.float64)
-
-
-def weight_matrix(weight: Tensor, *, groups: int = 1) -> Tensor:
-    """Return the matrices that a layer multiplies by: one row for each input, one column for each output.
-
-    Parameters
-    ----------
-    weight : Tensor, (outputs, inputs) or (outputs, channels / groups, *kernel)
-        Of a linear layer or a convolution.
-    groups : int
-        Groups of a convolution, each a matrix of its own.
-
-    Returns
-    -------
-    Tensor, (groups, K, N)
-        Rows in the order channel, kernel row, kernel column; the order matters, since position on a line does.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two dimensions, no weight at all, or outputs that do not divide into the groups.
-    """
-    if weight.ndim < 2 or weight.numel() == 0:
-        raise ValueError(f"A weight must have at least two dimensions and one value, got {tuple(weight.shape)}.")
-    if groups < 1 or len(weight) % groups:
-        raise ValueError(f"{len(weight)} outputs do not divide into {groups} groups.")
-    return weight.reshape(groups, len(weight) // groups, -1).mT
-
-
-def weight_tensor(matrix: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return the weight of a layer from its matrices: `weight_matrix` the other way.
-
-    Parameters
-    ----------
-    matrix : Tensor, (groups, K, N)
-    shape : sequence of int
-        Of the weight.
-
-    Returns
-    -------
-    Tensor
-        Of that shape.
-    """
-    return matrix.mT.reshape(tuple(shape))
-
-
-def to_tiles(matrix: Tensor, rows: int, columns: int, *, fill: float) -> Tensor:
-    """Cut a matrix into tiles; what is left of the last ones is filled.
-
-    Parameters
-    ----------
-    matrix : Tensor, (..., K, N)
-    rows, columns : int
-        Of a tile.
-    fill : float
-        In cells that the matrix does not reach.
-
-    Returns
-    -------
-    Tensor, (..., ceil(K / rows), ceil(N / columns), rows, columns)
-    """
-    k, n = matrix.shape[-2:]
-    padded = F.pad(matrix, (0, -n % columns, 0, -k % rows), value=fill)
-    return padded.unflatten(-1, (-1, columns)).unflatten(-3, (-1, rows)).transpose(-3, -2)
-
-
-def from_tiles(tiles: Tensor, shape: Sequence[int]) -> Tensor:
-    """Put tiles together again: `to_tiles` the other way.
-
-    Parameters
-    ----------
-    tiles : Tensor, (..., R, C, rows, columns)
-    shape : sequence of int
-        K and N of the matrix.
-
-    Returns
-    -------
-    Tensor, (..., K, N)
-    """
-    whole = tiles.transpose(-3, -2).flatten(-2).flatten(-3, -2)
-    return whole[..., : shape[0], : shape[1]]
 
 
 def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:

@@ -84,7 +84,8 @@ def pcm_read_deviation(conductance: Tensor, time: float, *, full: float = PCM_FU
 
     .. math:: g\, Q \sqrt{\ln \frac{t + t_r}{2 t_r}}, \qquad Q = \min(0.0088\, (g / g_\mathrm{full})^{-0.65},\, 0.2)
 
-    with :math:`t_r` = 250 ns. After one second that is 3.4 % at the top and 15 % at a tenth of it.
+    with :math:`t_r` = 250 ns. After one second that is 3.4 % at the top and 15 % at a tenth of it. The conductance of
+    the moment stands in all three places; aihwkit takes the programmed one in Q.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ def rectified_moments(mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
         After the cut, of the same shape.
     """
     ratio = torch.where(deviation > 0, mean / deviation, torch.inf)  # a draw without noise is never cut
-    below = torch.special.ndtr(-ratio)  # small, so that nothing is lost where noise is weak
+    below = torch.special.erfc(ratio * math.sqrt(0.5)) / 2  # small, so that nothing is lost where noise is weak
     density = torch.exp(-ratio.square() / 2) / math.sqrt(2 * math.pi)
     gain = deviation * density - mean * below  # what the cut adds to the mean
     variance = deviation.square() * (1 - below) - mean * gain - gain.square()

@@ -1,0 +1,157 @@
+"""Digital scales behind the layers of a chip, in closed form: one for each layer or for each channel."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from edgebook.crossbar.layers import CrossbarConv2d, CrossbarLinear, crossbar_layers
+
+Per = Literal["layer", "channel"]
+
+
+def layer_gain(ideal: Tensor, actual: Tensor) -> Tensor:
+    r"""Return the one factor that brings actual outputs closest to ideal ones, :math:`\sum y \hat y / \sum \hat y^2`.
+
+    Parameters
+    ----------
+    ideal, actual : Tensor
+        Outputs of the same shape.
+
+    Returns
+    -------
+    Tensor
+        A scalar in double precision; 1 where all actual outputs are 0.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, or no output at all.
+    """
+    _check(ideal, actual)
+    y, found = ideal.double(), actual.double()
+    power = found.square().sum()
+    return torch.where(power > 0, (y * found).sum() / power, 1.0)
+
+
+def channel_gain(ideal: Tensor, actual: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return the factor and offset of each channel that bring actual outputs closest to ideal ones.
+
+    .. math:: a = \frac{\mathrm{cov}(y, \hat y)}{\mathrm{var}(\hat y)}, \qquad b = \bar y - a \bar{\hat y}
+
+    Parameters
+    ----------
+    ideal, actual : Tensor, (N, C, ...)
+        Outputs of the same shape.
+
+    Returns
+    -------
+    gain, offset : Tensor, (C,)
+        Double precision; the gain is 1 where actual outputs do not vary.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, or no output or no channel at all.
+    """
+    _check(ideal, actual)
+    if ideal.ndim < 2:
+        raise ValueError(f"Outputs must have shape (N, C, ...), got {tuple(ideal.shape)}.")
+    y, found = (t.double().transpose(0, 1).flatten(1) for t in (ideal, actual))  # (C, samples)
+    y_mean, mean = y.mean(1), found.mean(1)
+    centred = found - mean[:, None]
+    power = centred.square().sum(1)
+    varies = power > found.shape[1] * (1e-12 * found.abs().amax(1)).square()  # more than rounding does
+    gain = torch.where(varies, (y * centred).sum(1) / power, 1.0)
+    return gain, y_mean - gain * mean
+
+
+@torch.no_grad()
+def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "layer") -> nn.Module:
+    """Return a network on a chip whose layers are scaled, in digital, to give what the plain network's give.
+
+    In closed form and without labels: each layer is fitted on the inputs that it has in the plain network. The scale is
+    that of the output after the read, so noise is scaled with it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The plain network; evaluated as in inference.
+    mapped : torch.nn.Module
+        The same from `on_crossbar`; left as it is, but reads are used up.
+    x : Tensor, (N, C, H, W)
+        Images.
+    per : {"layer", "channel"}
+        One factor for each layer, or factor and offset for each output channel.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy of the mapped network.
+
+    Raises
+    ------
+    ValueError
+        An unknown `per`, or a layer on a crossbar that the plain network does not run.
+    """
+    if per not in get_args(Per):
+        raise ValueError(f"per must be one of {', '.join(get_args(Per))}, got {per!r}.")
+    result = copy.deepcopy(mapped)
+    waiting, plain = crossbar_layers(result), dict(model.named_modules())
+    if not waiting:
+        raise ValueError("The mapped network has no layer on a crossbar.")
+    done: set[str] = set()
+
+    def fit(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if name not in done:  # a layer that runs twice is fitted on its first run
+            done.add(name)
+            _fit(waiting[name], inputs[0], output, per)
+
+    handles = [
+        plain[name].register_forward_hook(lambda _, inputs, output, name=name: fit(name, inputs, output))
+        for name in waiting
+        if name in plain
+    ]
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+    missing = [name for name in waiting if name not in done]
+    if missing:
+        raise ValueError(f"The plain network does not run layer {missing[0]!r}.")
+    return result
+
+
+def _fit(layer: CrossbarConv2d | CrossbarLinear, x: Tensor, ideal: Tensor, per: Per) -> None:
+    """Scale one layer in place."""
+    bias, layer.bias = layer.bias, None
+    actual = layer(x)
+    if isinstance(layer, CrossbarLinear):  # (..., C) to (N, C)
+        ideal, actual = ideal.flatten(0, -2), actual.flatten(0, -2)
+    shape = (-1, *[1] * (layer.weight.ndim - 1))
+    if per == "channel":
+        gain, offset = channel_gain(ideal, actual)
+        layer.bias = nn.Parameter(offset.to(actual.dtype), requires_grad=bias is not None and bias.requires_grad)
+    else:
+        without = ideal if bias is None else ideal - bias.view(1, -1, *[1] * (ideal.ndim - 2))
+        gain = layer_gain(without, actual)
+        layer.bias = bias
+    factor = gain.to(actual.dtype).reshape(shape)
+    layer.weight.mul_(factor)
+    if layer.deviation is not None:
+        layer.deviation.mul_(factor.abs())
+
+
+def _check(ideal: Tensor, actual: Tensor) -> None:
+    if ideal.shape != actual.shape or ideal.numel() == 0:
+        raise ValueError(
+            f"Ideal and actual outputs must have one shape with at least one value, "
+            f"got {tuple(ideal.shape)} and {tuple(actual.shape)}."
+        )
