@@ -1,0 +1,289 @@
+"""Networks on crossbars: against the plain network, matrices times patches, and the variance of sums.
+
+Samples are compared at five standard errors: were the seeds not fixed, one such comparison in 1.7 million would fail.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgebook.crossbar import (
+    WIRES,
+    CrossbarConfig,
+    CrossbarConv2d,
+    CrossbarLinear,
+    Layout,
+    crossbar_layers,
+    fold,
+    on_crossbar,
+    relative_deviation,
+    restart_reads,
+    weight_matrix,
+)
+
+SMALL = Layout(rows=16, columns=8)
+FINE = Layout(weight_bits=24, cell_bits=12)  # no rounding that single precision would see
+NOISY = partial(relative_deviation, sigma=0.1)
+
+
+def seeded(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> Iterator[None]:
+    """Layers initialise themselves from the global state."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def net(seed: int = 0) -> nn.Sequential:
+    """Convolutions with stride, padding, groups, dilation and bias, batch norms with statistics, and a classifier."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 12, 3, stride=2, groups=2),
+            nn.BatchNorm2d(12),
+            nn.ReLU(),
+            nn.Conv2d(12, 6, 2, padding="same", dilation=2, padding_mode="circular"),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(6, 4),
+        )
+        model(torch.randn(16, 3, 9, 9))  # statistics other than 0 and 1
+    return model.eval()
+
+
+def the_only(model: nn.Module) -> CrossbarConv2d | CrossbarLinear:
+    (layer,) = crossbar_layers(model).values()
+    return layer
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_an_ideal_crossbar_is_the_plain_network(linear: bool) -> None:
+    model, x = net(), seeded(5, 3, 9, 9)
+    mapped = on_crossbar(model, CrossbarConfig(FINE, linear=linear))
+    torch.testing.assert_close(mapped(x), model(x), rtol=1e-5, atol=1e-5)
+    kinds = [type(layer) for layer in crossbar_layers(mapped).values()]
+    assert kinds == [CrossbarConv2d] * 3 + [CrossbarLinear] * linear
+
+
+def test_weights_on_the_grid_survive_eight_bits() -> None:
+    model, x = net(), seeded(5, 3, 9, 9)
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):
+                step = layer.weight.abs().max() / 127
+                layer.weight.copy_((layer.weight / step).round() * step)
+    torch.testing.assert_close(on_crossbar(model, CrossbarConfig(SMALL))(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_the_plain_network_is_left_alone() -> None:
+    model = net().train()
+    model[1].eval()
+    before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
+    mapped = on_crossbar(model, CrossbarConfig(SMALL, WIRES["heavy"], read=NOISY))
+    mapped(seeded(2, 3, 9, 9)).sum().backward()
+    assert [m.training for m in model.modules()] == modes == [m.training for m in mapped.modules()]
+    after = model.state_dict()
+    assert list(before) == list(after) and all(torch.equal(before[name], after[name]) for name in before)
+    assert all(p.grad is None for p in model.parameters())
+    assert not {t.data_ptr() for t in model.state_dict().values()} & {
+        t.data_ptr() for t in mapped.state_dict().values()
+    }
+    assert set(before) <= set(mapped.state_dict())
+
+
+@pytest.mark.parametrize("redraw", ["never", "forward"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        dict(kernel_size=3, bias=False),
+        dict(kernel_size=(2, 3), stride=(2, 1), padding=(1, 2)),
+        dict(kernel_size=3, dilation=2, groups=3),
+    ],
+)
+def test_a_convolution_is_its_folded_matrices_times_patches(arguments: dict[str, Any], redraw: str) -> None:
+    layer, x = nn.Conv2d(6, 9, **arguments).double(), seeded(2, 6, 8, 7).double()
+    config = CrossbarConfig(SMALL, WIRES["heavy"], programming=NOISY, redraw=redraw)
+    folded = fold(weight_matrix(layer.weight, groups=layer.groups), config)  # a network of one layer has no name
+    options = dict(dilation=layer.dilation, padding=layer.padding, stride=layer.stride)
+    patches = F.unfold(x, layer.kernel_size, **options).unflatten(1, (layer.groups, -1))
+    wanted = torch.einsum("bgkp,gkn->bgnp", patches, folded.weight).flatten(1, 2)
+    if layer.bias is not None:
+        wanted = wanted + layer.bias[:, None]
+    found = on_crossbar(layer, config)(x)
+    torch.testing.assert_close(found.flatten(2), wanted, rtol=1e-10, atol=1e-10)
+    assert found.shape == layer(x).shape
+
+
+def test_when_noise_is_drawn() -> None:
+    image = seeded(1, 3, 9, 9).expand(3, -1, -1, -1)  # the same image three times
+
+    def two_passes(redraw: str) -> tuple[Tensor, Tensor]:
+        mapped = on_crossbar(net(), CrossbarConfig(SMALL, read=NOISY, redraw=redraw))
+        with torch.no_grad():
+            return mapped(image), mapped(image)
+
+    first, second = two_passes("never")
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first[0], first[1])
+    first, second = two_passes("forward")
+    assert (first - second).abs().max() > 1e-3
+    torch.testing.assert_close(first[0], first[1])
+    first, second = two_passes("read")
+    assert (first - second).abs().max() > 1e-3 and (first[0] - first[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("redraw", ["forward", "read"])
+def test_reads_can_be_repeated(redraw: str) -> None:
+    x, state = seeded(2, 3, 9, 9), torch.get_rng_state()
+    config = CrossbarConfig(SMALL, programming=NOISY, read=NOISY, redraw=redraw)
+    one, same = (on_crossbar(net(), config) for _ in range(2))
+    torch.set_rng_state(state)  # what initialising the networks has used
+    with torch.no_grad():
+        sequence = [one(x) for _ in range(3)]
+        assert all(torch.equal(y, same(x)) for y in sequence)
+        assert torch.equal(copy.deepcopy(one)(x), one(x))
+        weight = the_first(one).weight.clone()
+        restart_reads(one, seed=config.seed)
+        assert all(torch.equal(y, one(x)) for y in sequence)
+        restart_reads(one, seed=7)
+        assert not torch.equal(one(x), sequence[0]) and torch.equal(the_first(one).weight, weight)
+        other = on_crossbar(net(), CrossbarConfig(SMALL, programming=NOISY, read=NOISY, redraw=redraw, seed=1))
+        assert not torch.equal(other(x), sequence[0])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def the_first(model: nn.Module) -> CrossbarConv2d | CrossbarLinear:
+    return next(iter(crossbar_layers(model).values()))
+
+
+def test_layers_draw_for_themselves() -> None:
+    """Two layers of the same shape and weight have different noise in the same pass."""
+    layer = nn.Conv2d(4, 4, 3)
+    mapped = on_crossbar(nn.Sequential(layer, copy.deepcopy(layer)), CrossbarConfig(SMALL, read=NOISY))
+    first, second = crossbar_layers(mapped).values()
+    assert torch.equal(first.weight, second.weight) and not torch.equal(first.read_weight(), second.read_weight())
+
+
+@pytest.mark.parametrize("redraw", ["forward", "read"])
+def test_noise_of_outputs_has_the_variance_of_the_sum(redraw: str) -> None:
+    r"""Each output deviates by :math:`\sum x^2 s^2`, within one pass alike for equal inputs or independently."""
+    layer, passes, images = nn.Linear(20, 5), 1500, 4
+    x = seeded(1, 20, seed=1).expand(images, -1)
+    mapped = the_only(on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY, redraw=redraw, linear=True)))
+    with torch.no_grad():
+        sample = torch.stack([mapped(x) for _ in range(passes)])  # (passes, images, 5)
+        mean = F.linear(x[0], mapped.weight, mapped.bias)
+        wanted = F.linear(x[0].square(), mapped.deviation.square()).sqrt()
+    count = passes * images if redraw == "read" else passes
+    assert ((sample.flatten(0, 1).mean(0) - mean).abs() < 5 * wanted / math.sqrt(count)).all()
+    assert ((sample.flatten(0, 1).std(0) / wanted - 1).abs() < 5 / math.sqrt(2 * count)).all()
+    between = torch.corrcoef(sample[:, :2].flatten(1).T)[:5, 5:].diagonal()  # the same output of two images
+    if redraw == "read":
+        assert (between.abs() < 5 / math.sqrt(passes)).all()
+    else:
+        assert (between > 0.999).all()
+
+
+def test_noise_of_a_convolution_has_the_variance_of_the_sum() -> None:
+    """Position by position, with padding and groups, against patches."""
+    layer, images = nn.Conv2d(4, 6, 3, padding=1, groups=2), 4000
+    mapped = the_only(on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY, redraw="read")))
+    image = seeded(1, 4, 3, 3, seed=2)
+    with torch.no_grad():
+        sample = mapped(image.expand(images, -1, -1, -1)).flatten(2)
+        patches = F.unfold(image, 3, padding=1).unflatten(1, (2, -1)).square()
+        spread = weight_matrix(mapped.deviation, groups=2).square()
+        wanted = torch.einsum("bgkp,gkn->bgnp", patches, spread).flatten(1, 2)[0].sqrt()
+    assert ((sample.std(0) / wanted - 1).abs() < 5 / math.sqrt(2 * images)).all()
+    off = torch.corrcoef(sample.flatten(1).T) - torch.eye(sample[0].numel())
+    assert off.abs().max() < 5.5 / math.sqrt(images)  # 1431 pairs
+
+
+def test_gradients_go_through_the_weights_of_the_same_read() -> None:
+    r"""A layer without bias is linear: :math:`x \cdot \nabla (v \cdot y) = v \cdot y`, if both saw one weight."""
+    mapped = on_crossbar(nn.Conv2d(4, 6, 3, bias=False).double(), CrossbarConfig(SMALL, WIRES["heavy"], read=NOISY))
+    x = seeded(2, 4, 6, 6).double().requires_grad_()
+    y = mapped(x)
+    value = (y * seeded(*y.shape, seed=3)).sum()
+    value.backward()
+    assert float((x * x.grad).sum().detach()) == pytest.approx(value.item(), rel=1e-12)
+    assert mapped.weight.grad is None
+    mapped.weight.requires_grad_()
+    mapped(x).sum().backward()
+    assert mapped.weight.grad is not None and bool((mapped.weight.grad != 0).any())
+
+
+def test_with_noise_of_every_position_gradients_go_through_the_mean() -> None:
+    mapped = on_crossbar(nn.Conv2d(2, 3, 3).double(), CrossbarConfig(SMALL, read=NOISY, redraw="read"))
+    x = seeded(1, 2, 5, 5).double().requires_grad_()
+    v = seeded(1, 3, 3, 3).double()
+    (found,) = torch.autograd.grad((mapped(x) * v).sum(), x)
+    torch.testing.assert_close(found, F.conv_transpose2d(v, mapped.weight), rtol=1e-12, atol=1e-12)
+
+
+def test_a_layer_used_twice_is_one_layer() -> None:
+    layer = nn.Conv2d(3, 3, 3, padding=1)
+    mapped = on_crossbar(nn.Sequential(layer, nn.ReLU(), nn.Sequential(layer)), CrossbarConfig(SMALL))
+    assert mapped[0] is mapped[2][0] and isinstance(mapped[0], CrossbarConv2d)
+
+
+@pytest.mark.parametrize("kind", [dict(memory_format=torch.channels_last), dict(dtype=torch.float64)])
+def test_type_and_memory_layout_are_those_of_the_network(kind: dict[str, Any]) -> None:
+    x, config = seeded(2, 3, 9, 9), CrossbarConfig(SMALL, WIRES["medium"], programming=NOISY)
+    wanted = on_crossbar(net(), config)(x)
+    model = net().to(**kind)
+    mapped = on_crossbar(model, config)
+    for name, layer in crossbar_layers(mapped).items():
+        weight = model.get_submodule(name).weight
+        assert layer.weight.dtype == weight.dtype and layer.weight.stride() == weight.stride()
+    torch.testing.assert_close(mapped(x.to(**kind)).float(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_it_says_what_it_is() -> None:
+    mapped = on_crossbar(nn.Conv2d(3, 4, 3), CrossbarConfig(redraw="read"))
+    assert repr(mapped) == "CrossbarConv2d(3, 4, kernel_size=(3, 3), stride=(1, 1), redraw=read)"
+
+
+def spoiled(value: float) -> nn.Sequential:
+    model = net()
+    with torch.no_grad():
+        model[3].weight[1, 2, 0, 0] = value
+    return model
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: on_crossbar(nn.Linear(3, 4), CrossbarConfig()), "no convolution to put on a crossbar"),
+        (lambda: on_crossbar(nn.ReLU(), CrossbarConfig(linear=True)), "no convolution or linear layer to put"),
+        (lambda: on_crossbar(nn.Sequential(nn.Conv1d(3, 4, 3)), CrossbarConfig()), "Layer '0' is a Conv1d; only"),
+        (lambda: on_crossbar(nn.ConvTranspose2d(3, 4, 3), CrossbarConfig()), "Layer '' is a ConvTranspose2d; only"),
+        (
+            lambda: on_crossbar(on_crossbar(net(), CrossbarConfig()), CrossbarConfig()),
+            "Layer '0' is on a crossbar already",
+        ),
+        (lambda: on_crossbar(spoiled(math.nan), CrossbarConfig()), "Layer '3' cannot be mapped: Weights must be"),
+        (lambda: restart_reads(net(), 0), "no layer on a crossbar"),
+        (lambda: restart_reads(on_crossbar(net(), CrossbarConfig()), -1), "seed must be at least 0, got -1"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    assert str(caught.value).endswith(".")
