@@ -13,7 +13,7 @@ def weight_matrix(weight: Tensor, *, groups: int = 1) -> Tensor:
 
     Parameters
     ----------
-    weight : Tensor, (outputs, inputs) or (outputs, channels / groups, *kernel)
+    weight : Tensor, (outputs, inputs) or (outputs, channels / groups, rows, columns)
         Of a linear layer or a convolution.
     groups : int
         Groups of a convolution, each a matrix of its own.
