@@ -84,8 +84,8 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
     """A convolution whose weight is that of a chip.
 
     Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train what
-    the chip multiplies by. Gradients of the input go through the weight of the same read, or with noise of its own
-    for every position through the mean weight.
+    the chip multiplies by, the deviations of reads staying those of the first weights. Gradients of the input go
+    through the weight of the same read, or with noise of its own for every position through the mean weight.
 
     Parameters
     ----------
