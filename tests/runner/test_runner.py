@@ -158,12 +158,14 @@ def test_at_the_time_limit_kernel_and_its_children_are_gone(toy):
 def test_an_interrupted_run_takes_its_kernel_along_and_leaves_nothing(toy, sign, tmp_path):
     toy.notebook("notebooks/toy.ipynb", WRITES, RECORD, HANGS, "time.sleep(600)")
     (tmp_path / "temporary").mkdir()
+    kept = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and so would the child
     started = subprocess.Popen(
         [sys.executable, "-m", "edgebook", "run", "toy"],
         env=toy.environment | {"TMPDIR": str(tmp_path / "temporary")},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, kept)
     wait_for((toy.root / "pids").exists)
     os.killpg(started.pid, sign)
     code = started.wait(20)
