@@ -7,7 +7,7 @@ from edgebook.crossbar.calibration import channel_gain as channel_gain
 from edgebook.crossbar.calibration import layer_gain as layer_gain
 from edgebook.crossbar.checks import Wiring as Wiring
 from edgebook.crossbar.chip import CrossbarConfig as CrossbarConfig
-from edgebook.crossbar.chip import Folded as Folded
+from edgebook.crossbar.chip import FoldedWeights as FoldedWeights
 from edgebook.crossbar.chip import fold as fold
 from edgebook.crossbar.circuit import effective_conductance as effective_conductance
 from edgebook.crossbar.devices import DEVICES as DEVICES

@@ -83,7 +83,7 @@ class CrossbarConfig:
             raise ValueError(f"seed must be a whole number of at least 0, got {self.seed!r}.")
 
 
-class Folded(NamedTuple):
+class FoldedWeights(NamedTuple):
     """Weights as a chip has them.
 
     Attributes
@@ -98,7 +98,7 @@ class Folded(NamedTuple):
     deviation: Tensor | None
 
 
-def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> Folded:
+def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWeights:
     """Put a matrix of weights on a chip and return the matrix that the chip multiplies by.
 
     Weights with read noise keep mean and variance of the sum over their devices, draws below zero cut off; between
@@ -115,7 +115,7 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> Folded:
 
     Returns
     -------
-    Folded
+    FoldedWeights
         Double precision.
 
     Raises
@@ -131,14 +131,14 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> Folded:
         tiles = config.drift(tiles, generator(config.seed, name, "drift"), time)
     effective = tiles if config.wires is None else _through_wires(tiles, config.wires)
     if config.read is None:
-        return Folded(read_weights(effective, step, shape, layout), None)
+        return FoldedWeights(read_weights(effective, step, shape, layout), None)
     relative = torch.where(tiles > 0, config.read(tiles, time) / tiles, 0.0)
     deviation = effective * relative
     if config.redraw == "never":
         once = noisy(effective, generator(config.seed, name, "read"), deviation=lambda *_: deviation)
-        return Folded(read_weights(once, step, shape, layout), None)
+        return FoldedWeights(read_weights(once, step, shape, layout), None)
     mean, deviation = rectified_moments(effective, deviation)
-    return Folded(read_weights(mean, step, shape, layout), read_deviations(deviation, step, shape, layout))
+    return FoldedWeights(read_weights(mean, step, shape, layout), read_deviations(deviation, step, shape, layout))
 
 
 def generator(

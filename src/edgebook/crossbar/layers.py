@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.crossbar.chip import CrossbarConfig, Folded, Redraw, fold, generator
+from edgebook.crossbar.chip import CrossbarConfig, FoldedWeights, Redraw, fold, generator
 from edgebook.crossbar.tiles import weight_matrix, weight_tensor
 
 
@@ -37,7 +37,7 @@ class _OnCrossbar(nn.Module):
     weight: nn.Parameter
     deviation: Tensor | None
 
-    def _load(self, layer: nn.Conv2d | nn.Linear, folded: Folded, chip: Chip) -> None:
+    def _load(self, layer: nn.Conv2d | nn.Linear, folded: FoldedWeights, chip: Chip) -> None:
         def like(matrix: Tensor) -> Tensor:  # in the type, on the device and in the memory layout of the weight
             return torch.empty_like(layer.weight).copy_(weight_tensor(matrix, layer.weight.shape))
 
@@ -91,13 +91,13 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
     ----------
     layer : torch.nn.Conv2d
         The convolution that is replaced.
-    folded : Folded
+    folded : FoldedWeights
         Its weight matrices (groups, K, N) on the chip.
     chip : Chip
         Decides the noise of reads.
     """
 
-    def __init__(self, layer: nn.Conv2d, folded: Folded, chip: Chip) -> None:
+    def __init__(self, layer: nn.Conv2d, folded: FoldedWeights, chip: Chip) -> None:
         super().__init__(
             layer.in_channels,
             layer.out_channels,
@@ -123,13 +123,13 @@ class CrossbarLinear(_OnCrossbar, nn.Linear):
     ----------
     layer : torch.nn.Linear
         The layer that is replaced.
-    folded : Folded
+    folded : FoldedWeights
         Its weight matrix (1, K, N) on the chip.
     chip : Chip
         Decides the noise of reads.
     """
 
-    def __init__(self, layer: nn.Linear, folded: Folded, chip: Chip) -> None:
+    def __init__(self, layer: nn.Linear, folded: FoldedWeights, chip: Chip) -> None:
         super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
         self._load(layer, folded, chip)
 
