@@ -77,6 +77,7 @@ def build(stage_dir: Path, html_dir: Path, root: Path | None = None) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=stage_dir)
     if done.returncode:
         raise RuntimeError(f"The book did not build without warnings:\n{_said(done.stdout + done.stderr)}")
+    _without_icon(stage_dir / "_build" / "html" / "index.html")
     _replace(stage_dir / "_build" / "html", html_dir)
 
 
@@ -106,6 +107,12 @@ def _empty(stage_dir: Path) -> None:
         raise ValueError(f"{stage_dir} is not empty and was not staged by this command; name another folder.")
     shutil.rmtree(stage_dir, ignore_errors=True)
     (stage_dir / "records").mkdir(parents=True)
+
+
+def _without_icon(page: Path) -> None:
+    # The page that sends readers on has no head, so a browser asks for an icon that is not there, or that it gives up
+    # when it leaves: an empty one is not asked for.
+    page.write_text(f'<link rel="icon" href="data:,">\n{page.read_text(encoding="utf-8")}', encoding="utf-8")
 
 
 def _replace(new: Path, target: Path) -> None:

@@ -99,6 +99,7 @@ def test_the_book_shows_the_ledger_and_hides_buttons_without_an_address(checkout
     assert f'href="../notebooks/{NOTEBOOK}.html#ap-7"' in landing
     assert landing.count('class="eb-card') >= 15 and landing.count("not yet written") >= 14
     assert "zebrafish" in (html / "searchindex.js").read_text(encoding="utf-8")
+    assert '<link rel="icon" href="data:,">' in (html / "index.html").read_text(encoding="utf-8")
     page = (html / "notebooks" / f"{NOTEBOOK}.html").read_text(encoding="utf-8")
     assert 'id="ap-7"' in page
     assert not re.search(r"unpkg|mybinder|colab|source-repository-button|executablebooks/jupyter-book", page)

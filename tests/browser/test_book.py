@@ -95,6 +95,8 @@ class Visit:
 
     def open(self, page: str) -> Visit:
         self.page.goto(self.address + page, wait_until="load")
+        if page == "index.html":  # it sends its reader on, and a page that is being left answers nothing
+            self.page.wait_for_url("**/book/intro.html", wait_until="load")
         if self.page.locator("article .math").count():
             self.page.wait_for_selector("mjx-container", state="attached")
         return self
