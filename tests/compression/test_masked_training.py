@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from edgebook.compression import dense_masks, prune_by_magnitude, step_cross_entropy, train_masked
 from edgebook.training import fit
@@ -67,7 +67,7 @@ def test_pruned_weights_stay_zero_and_others_move() -> None:
 
 def test_released_schedule_is_zero_at_half_time_and_climbs_back() -> None:
     model, rates = network(), []
-    watch = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    watch = register_optimizer_step_post_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
     with_steps_of_one_batch = {"epochs": 8, "batch_size": 20, "loss": F.cross_entropy}
     try:
         train_masked(model, *examples(20), {}, lr=0.2, speed=2, **with_steps_of_one_batch)

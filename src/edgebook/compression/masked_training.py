@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from edgebook.compression.early_bird import cosine_rate
 from edgebook.compression.masks import hold_masks
+from edgebook.training import fit
 
 
 def step_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -100,21 +102,21 @@ def train_masked(
     ValueError
         Images and labels differ in number, or fewer than two images; and as in `hold_masks`.
     """
-    if len(x) != len(y) or len(x) < 2:
-        raise ValueError(f"At least two images with one label each are needed, got {len(x)} and {len(y)}.")
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
     hold_masks(optimizer, model, masks)
-    order = torch.Generator().manual_seed(seed)
-    batches = max(1, math.ceil(len(x) / batch_size))
-    for epoch in range(epochs):
+    if speed != 1:  # the shared loop has set the rate of the intended schedule by now
+        done, total = count(), epochs * max(1, math.ceil(len(x) / batch_size))
+
+        def set_rate(optimizer: torch.optim.Optimizer, *_: object) -> None:
+            optimizer.param_groups[0]["lr"] = cosine_rate(next(done) / total, lr, speed=speed)
+
+        optimizer.register_step_pre_hook(set_rate)
+
+    def after(epoch: int) -> bool | None:
+        ended = on_epoch(epoch) if on_epoch is not None else None
         model.train()
-        for step, batch in enumerate(torch.randperm(len(x), generator=order).tensor_split(batches)):
-            for group in optimizer.param_groups:
-                group["lr"] = cosine_rate((epoch + step / batches) / epochs, lr, speed=speed)
-            value = loss(model(x[batch]), y[batch])
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-        if on_epoch is not None and on_epoch(epoch + 1):
-            return epoch + 1
-    return epochs
+        return ended
+
+    return fit(
+        model, x, y, epochs=epochs, batch_size=batch_size, seed=seed, optimizer=optimizer, loss=loss, on_epoch=after
+    )
