@@ -128,9 +128,10 @@ def test_holm_withdraws_the_weak_among_many_and_leaves_counts_alone() -> None:
     assert after == [Verdict.INCONCLUSIVE] * 13 + [Verdict.REPRODUCED]
 
 
-@pytest.mark.parametrize(("samples", "tier", "sentence"), [
-    ([1.0, float("nan")] * 4, "full", "finite"), ([1.0] * 8, "fast", "tier must be one of"),
+@pytest.mark.parametrize(("samples", "tier", "exact", "sentence"), [
+    ([1.0, float("nan")] * 4, "full", False, "finite"), ([float("nan")], "full", True, "finite"),
+    ([float("inf")], "quick", True, "finite"), ([1.0] * 8, "fast", False, "tier must be one of"),
 ])  # fmt: skip
-def test_bad_samples_and_tiers_are_refused(samples: list[float], tier: str, sentence: str) -> None:
+def test_bad_samples_and_tiers_are_refused(samples: list[float], tier: str, exact: bool, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        judge(claim(), samples, tier)
+        judge(claim(exact=exact), samples, tier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -56,6 +57,8 @@ def judge(claim: Claim, samples: Sequence[float], tier: str) -> Judgement:
     if tier not in TIERS:
         raise ValueError(f"tier must be one of {', '.join(TIERS)}, got {tier!r}.")
     values = [float(value) for value in samples]
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"Samples of {claim.id} must be finite, got {values}.")
     mean, interval = _summary(claim, values)
     if tier == "quick":
         return Judgement(mean, interval, Verdict.NOT_JUDGED, None, "tier quick only shows that the page works")
