@@ -20,7 +20,10 @@ from edgebook.ledger.judging import holm_verdicts, judge
 from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
 from edgebook.paths import project_root
 
-_PACKAGES = ("edgebook", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "Torch-Pruning")
+_PACKAGES = (
+    "edgebook", "torch", "torchvision", "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "Torch-Pruning",
+    "snntorch", "captum",
+)  # fmt: skip
 
 
 class Run:
