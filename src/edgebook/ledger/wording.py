@@ -15,6 +15,8 @@ def number(value: float | None, decimals: int | None = None, sign: bool = False)
 
     >>> number(1234.5), number(0.01234), number(-1.5, 1, sign=True), number(2.5e-7)
     ('1,234', '0.0123', '-1.5', '2.50e-07')
+    >>> number(-0.25, 0)
+    '0'
     """
     if value is None:
         return NOTHING
@@ -23,6 +25,7 @@ def number(value: float | None, decimals: int | None = None, sign: bool = False)
     if decimals is None:
         decimals = 0 if value == 0 else min(6, max(0, 2 - math.floor(math.log10(abs(value)))))
         decimals = 0 if float(value).is_integer() else decimals
+    value = round(value, decimals) + 0.0  # no minus before a zero
     return f"{value:{'+' if sign else ''},.{decimals}f}"
 
 
