@@ -85,8 +85,9 @@ def _claim_row(row: Row, linked: Linker) -> str:
         )
     claim = row.claim
     kind = '<span class="eb-kind">control</span> ' if claim.kind == "control" else ""
+    says = claim.says.removeprefix("Control. ")
     cells = (
-        f"{_anchor(f'<strong>{escape(claim.id)}</strong>', linked(row.link))} {kind}{escape(claim.says)}",
+        f"{_anchor(f'<strong>{escape(claim.id)}</strong>', linked(row.link))} {kind}{escape(says)}",
         f"{escape(paper_number(claim))}{_small(claim.where)}",
         f"{escape(estimate(row.mean, row.interval, claim.unit)).replace(', ', ',&nbsp;')}{_small(_basis(row))}",
         escape(number(row.gap, sign=True) if row.gap is not None else NOTHING),
