@@ -143,6 +143,19 @@ def test_the_backends_agree(shape: tuple[int, int]) -> None:
     torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="There is no GPU")
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17, 33), (2, 2, 64, 50)])
+def test_a_gpu_agrees_forward_and_backward(shape: tuple[int, ...]) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        g = seeded(*shape).to(device).requires_grad_()
+        effective = effective_conductance(g, **HEAVY)
+        assert effective.device.type == device
+        found.append([effective.cpu(), torch.autograd.grad((1e6 * effective).square().sum(), g)[0].cpu()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=0)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_batches_are_solved_tile_by_tile(backend: Any) -> None:
     g = seeded(3, 2, 9, 6)

@@ -14,15 +14,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgebook.spiking import LIF, Integrator, Surrogate, atan, beta_of, fast_sigmoid, integrate, lif, triangular
+from edgebook import spiking
+from edgebook.spiking import LIF, Integrator, Surrogate, atan, beta_of, fast_sigmoid, integrate, triangular
 from edgebook.spiking.recurrence import kernels
 
-FUSED = ["torch", pytest.param("numba", marks=pytest.mark.skipif(kernels() is None, reason="Numba is not installed"))]
+GPU = torch.cuda.is_available() and kernels("triton") is not None
+FUSED = [
+    "torch",
+    pytest.param("numba", marks=pytest.mark.skipif(kernels() is None, reason="Numba is not installed")),
+    pytest.param("triton", marks=pytest.mark.skipif(not GPU, reason="There is no GPU, or no Triton")),
+]
 BACKENDS = [*FUSED, "steps"]
 CONVENTIONS = [
     dict(zip(("reset", "delay", "detach_reset", "strict", "scale_input"), values, strict=True))
     for values in itertools.product(["zero", "subtract", "none"], *[[False, True]] * 4)
 ]
+
+
+def lif(currents: Tensor, *arguments: Any, backend: str = "auto", **options: Any) -> Tensor | tuple[Tensor, Tensor]:
+    """Call the kernel where its backend works, and bring the result back."""
+    if backend != "triton":
+        return spiking.lif(currents, *arguments, backend=backend, **options)
+    found = spiking.lif(currents.cuda(), *arguments, backend=backend, **options)
+    return tuple(one.cpu() for one in found) if isinstance(found, tuple) else found.cpu()
 
 
 class Step(torch.autograd.Function):
@@ -147,12 +161,11 @@ def test_membranes_at_the_threshold(backend: str) -> None:
 def test_backends_spike_alike_to_the_last_bit(dtype: torch.dtype) -> None:
     currents = draw(20, 4, 50, dtype=dtype)
     for convention in CONVENTIONS:
-        one, two, three = (
-            lif(currents, 0.9, 0.8, membranes=True, backend=b, **convention) for b in ("auto", "torch", "steps")
-        )
-        assert one[0].dtype == one[1].dtype == dtype
-        assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
-        assert torch.equal(one[0], three[0]) and torch.equal(one[1], three[1])
+        wanted = lif(currents, 0.9, 0.8, membranes=True, backend="steps", **convention)
+        for backend in ["auto", "torch", *(["triton"] if GPU else [])]:
+            have = lif(currents, 0.9, 0.8, membranes=True, backend=backend, **convention)
+            assert have[0].dtype == have[1].dtype == dtype
+            assert torch.equal(have[0], wanted[0]) and torch.equal(have[1], wanted[1])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -335,11 +348,25 @@ def test_what_a_neuron_refuses(words: str, arguments: dict[str, Any]) -> None:
 
 
 def test_numba_is_missed_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebook.spiking.recurrence.kernels", lambda: None)
+    monkeypatch.setattr("edgebook.spiking.recurrence.kernels", lambda package="numba": None)
     currents = draw(3, 4)
     assert torch.equal(lif(currents, 0.5), lif(currents, 0.5, backend="torch"))
     with pytest.raises(ValueError, match="needs the package numba"):
         lif(currents, 0.5, backend="numba")
+
+
+@pytest.mark.skipif(not GPU, reason="There is no GPU, or no Triton")
+def test_on_a_gpu_the_layout_is_kept_and_repeated_steps_are_not_written_out() -> None:
+    plain = draw(5, 2, 3, 4, 4).cuda()
+    last = plain.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(plain)
+    spikes = spiking.lif(last, 0.5)
+    assert spikes.stride() == last.stride() and torch.equal(spikes, spiking.lif(plain, 0.5))
+    leaf = plain[:1].clone().requires_grad_()
+    one, two = (
+        torch.autograd.grad(spiking.lif(currents, 0.5).mean(), leaf)[0]
+        for currents in (leaf.expand(5, -1, -1, -1, -1), leaf.repeat(5, 1, 1, 1, 1))
+    )
+    torch.testing.assert_close(one, two)
 
 
 def test_the_layer_is_the_function() -> None:

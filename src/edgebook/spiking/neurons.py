@@ -87,9 +87,9 @@ def lif(
         other resets.
     membranes : bool
         Whether to return the membranes as well.
-    backend : {"auto", "numba", "torch", "steps"}
-        Where to compute; "auto" is "numba" on a CPU that has it and "torch" elsewhere, "steps" can be
-        differentiated twice.
+    backend : {"auto", "numba", "triton", "torch", "steps"}
+        Where to compute; "auto" is "numba" on a CPU and "triton" on a GPU where these are installed, and "torch"
+        elsewhere; "steps" can be differentiated twice.
 
     Returns
     -------

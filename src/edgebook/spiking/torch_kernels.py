@@ -1,0 +1,47 @@
+"""The neuron's recurrence in tensor operations, on any device; `edgebook.spiking.convention` has the formulas."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from edgebook.spiking.convention import Convention, constants
+from edgebook.spiking.memory import NUMPY
+
+
+def forward(currents: Tensor, convention: Convention) -> tuple[Tensor, Tensor]:
+    """Return spikes and membranes, each of the shape of the currents."""
+    decay, scale, threshold, gate, *_ = constants(convention, NUMPY[currents.dtype]).tolist()
+    spikes, membranes = torch.empty_like(currents), torch.empty_like(currents)
+    carry = torch.zeros_like(currents[0])
+    for current, s, h in zip(currents, spikes, membranes, strict=True):
+        torch.add(carry, current if scale == 1 else scale * current, out=h)
+        s.copy_(h > gate)
+        if convention.reset == "zero":
+            carry = (1 - s).mul_(h).mul_(decay)
+        elif convention.reset == "none":
+            carry = decay * h
+        elif convention.delay:
+            carry = decay * h - threshold * s
+        else:
+            carry = (h - threshold * s).mul_(decay)
+    return spikes, membranes
+
+
+def backward(held: Tensor, spikes: Tensor, membranes: Tensor | None, convention: Convention) -> Tensor:
+    """Return the gradient of the currents, from those of spikes and, where there are any, of membranes.
+
+    Backwards the recurrence is linear: a step's gradient is its own plus a known share of the next step's.
+    """
+    p = constants(convention, NUMPY[held.dtype]).tolist()
+    decay, scale, threshold, gate, hard, soft, late, _, attached, unit, *_ = p
+    slope = convention.surrogate.slope(unit * (held - threshold)).mul_(unit)
+    share = decay * (1 - hard * (held > gate).to(held.dtype))
+    if attached:
+        share -= slope * (decay * (hard * held + soft) + late)
+    grads = slope.mul_(spikes)
+    if membranes is not None:
+        grads += membranes
+    for t in range(len(grads) - 2, -1, -1):
+        grads[t].addcmul_(grads[t + 1], share[t])
+    return grads if scale == 1 else grads.mul_(scale)
