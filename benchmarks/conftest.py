@@ -70,9 +70,11 @@ def report() -> Callable[[str, str, Mapping[str, list[float]]], None]:
 
 def machine() -> dict[str, str]:
     """Describe where the figures come from."""
-    packages = ["torch", "numba", "numpy", "snntorch", "spikingjelly"]
+    packages = ["torch", "numba", "triton", "numpy", "snntorch", "spikingjelly"]
+    graphics = {"GPU": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "date": date.today().isoformat(),
+        **graphics,
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "threads": "1",

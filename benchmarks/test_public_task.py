@@ -49,7 +49,7 @@ def snntorch(at_once: bool) -> Network:
     leaky = snn.Leaky(beta=BETA, spike_grad=snn.surrogate.atan(), reset_mechanism="zero")
 
     def run(x: Tensor, w: Tensor) -> Tensor:
-        membrane, spikes = leaky.init_leaky(), []
+        membrane, spikes = leaky.to(x.device).init_leaky(), []
         for step in F.linear(x, w) if at_once else x:
             spike, membrane = leaky(step if at_once else F.linear(step, w), membrane)
             spikes.append(spike.to(x.dtype))  # no work in single precision

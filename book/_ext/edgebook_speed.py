@@ -28,11 +28,15 @@ _RATIOS = (
     ),
 )
 _KEPT = ", memory kept"
+_HARDWARE = ("date", "GPU", "processor", "cores", "threads")
 
 
 def load_benchmarks(root: Path) -> dict[str, Any]:
-    """Read the record that `EDGEBOOK_BENCH` makes."""
-    return json.loads((root / "results" / "benchmarks.json").read_text(encoding="utf-8"))
+    """Read the records that `EDGEBOOK_BENCH` makes: that of a processor, and in it under "gpu" that of a GPU."""
+    processor, gpu = (
+        json.loads((root / "results" / f"benchmarks{where}.json").read_text(encoding="utf-8")) for where in ("", "-gpu")
+    )
+    return processor | {"gpu": gpu}
 
 
 def table_html(tables: Tables, title: str) -> str:
@@ -70,17 +74,23 @@ def ratios_html(tables: Tables, *, kept: bool = False) -> str:
 
 def machine_html(machine: Mapping[str, str]) -> str:
     """Say in one sentence where the figures come from."""
-    rest = {name: value for name, value in machine.items() if name not in ("date", "processor", "cores", "threads")}
+    rest = {name: value for name, value in machine.items() if name not in _HARDWARE}
     versions = ", ".join(f"{name} {value}" for name, value in rest.items())
+    graphics = f"an {machine['GPU']} in " if "GPU" in machine else ""
     text = (
-        f"Measured on {machine['date']} on a machine with {machine['cores']} cores ({machine['processor']}), "
+        f"Measured on {machine['date']} on {graphics}a machine with {machine['cores']} cores ({machine['processor']}), "
         f"threads: {machine['threads']}, with {versions}."
     )
     return f"<p>{escape(text)}</p>"
 
 
 def drawn_for(kind: str, record: Mapping[str, Any]) -> str:
-    """Draw what the page names: `ratios` or `ratios, memory kept`, `machine`, `shares: TITLE`, or a title."""
+    """Draw what the page names: `ratios` or `ratios, memory kept`, `machine`, `shares: TITLE`, or a title.
+
+    `gpu: ` before any of these draws it from the GPU's record.
+    """
+    if kind.startswith("gpu: "):
+        return drawn_for(kind.removeprefix("gpu: "), record["gpu"])
     whole: dict[str, Callable[[], str]] = {
         "ratios": lambda: ratios_html(record["benchmarks"]),
         "ratios, memory kept": lambda: ratios_html(record["benchmarks"], kept=True),
