@@ -19,6 +19,9 @@ export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export NUMEXPR_NUM_THREADS := 1
 export VECLIB_MAXIMUM_THREADS := 1
+# glibc keeps large tensors for the next training step instead of returning them to the system, as in runner.py.
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := 100000000000
 # Notebooks find the kernel of this environment, not one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 
