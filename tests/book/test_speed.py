@@ -50,6 +50,8 @@ def test_the_record_has_everything_that_the_page_shows(speed: ModuleType, root: 
     record = speed.load_benchmarks(root)
     for what in shown:
         drawn = speed.drawn_for(what, record)
-        assert record["machine"]["torch"] in drawn if what == "machine" else len(cells(drawn)) > 2, what
+        source = record["gpu"] if what.startswith("gpu: ") else record
+        assert source["machine"]["torch"] in drawn if what.endswith("machine") else len(cells(drawn)) > 2, what
+    assert record["gpu"]["machine"]["GPU"] in speed.drawn_for("gpu: machine", record)
     with pytest.raises(ValueError, match="There is no benchmark 'x'; there are"):
         speed.drawn_for("x", record)
