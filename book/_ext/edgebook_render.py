@@ -102,9 +102,7 @@ def _basis(row: Row) -> str:
 
 
 def _notes(row: Row) -> str:
-    holm = _small(f"with Holm's correction: {row.holm}") if row.holm else ""
-    stale = '<small class="eb-stale">stale</small>' if row.stale else ""
-    return holm + stale
+    return _small(f"with Holm's correction: {row.holm}") if row.holm else ""
 
 
 def _run(row: Row) -> str:

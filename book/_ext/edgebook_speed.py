@@ -69,7 +69,7 @@ def ratios_html(tables: Tables, *, kept: bool = False) -> str:
         if size != title and size.endswith(_KEPT) == kept:
             sizes[size.removesuffix(_KEPT)] = table
     rows = [(name, *(_ratio(table, above, below) for table in sizes.values())) for name, above, below in _RATIOS]
-    return _drawn(("", *sizes), rows)
+    return _drawn(("", *map(_unbroken, sizes)), rows)
 
 
 def machine_html(machine: Mapping[str, str]) -> str:
@@ -106,6 +106,11 @@ def drawn_for(kind: str, record: Mapping[str, Any]) -> str:
 def _ratio(table: Mapping[str, Any], above: str, below: str) -> str:
     (fast, middle), (own, own_middle) = (table["smallest and median"][name] for name in (above, below))
     return f"{fast / own:.2f} ({middle / own_middle:.2f})"
+
+
+def _unbroken(size: str) -> str:
+    """Keep what belongs together on one line of a narrow head."""
+    return size.replace(" x ", "\u00a0x\u00a0").replace("T = ", "T\u00a0=\u00a0")
 
 
 def _short(value: float) -> str:

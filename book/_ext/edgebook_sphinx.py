@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 try:
@@ -149,6 +151,17 @@ def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, remov
     return [name for name in (*marked, "book/api") if name in env.found_docs]
 
 
+class KeepPercent(SphinxPostTransform):
+    """Leave no percent sign alone at the beginning of a line."""
+
+    default_priority = 900
+
+    def run(self) -> None:
+        for text in list(self.document.findall(nodes.Text)):
+            if " %" in text and not isinstance(text.parent, nodes.FixedTextElement | nodes.literal | nodes.math):
+                text.parent.replace(text, nodes.Text(re.sub(r"(?<=\d) %", "\u00a0%", text)))
+
+
 def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
     """Leave out the docstrings that Python makes for fields of a NamedTuple; the class's own text has them."""
     return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
@@ -163,6 +176,7 @@ def load_script(app: Sphinx, pagename: str, templatename: str, context: dict, do
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register directives and events."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    app.add_post_transform(KeepPercent)
     app.add_directive("scoreboard", Scoreboard)
     app.add_directive("paper-grid", PaperGrid)
     app.add_directive("speed", Speed)

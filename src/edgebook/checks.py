@@ -212,7 +212,7 @@ def _cited(root: Path) -> set[tuple[str, str]]:
     found = set()
     for path in [*root.glob("book/claims/*.yml"), root / "book" / "papers.yml"]:
         if path.is_file():
-            keys = re.findall(r"^\s*(?:- )?cite:\s*(\S+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            keys = _CITE_FIELD.findall(path.read_text(encoding="utf-8"))
             found |= {(path.relative_to(root).as_posix(), key) for key in keys}
     pages = [*root.glob("book/**/*.md"), *root.glob("book/*.ipynb"), *root.glob("notebooks/*.ipynb")]
     for path in [*pages, *root.glob("src/**/*.py")]:

@@ -15,6 +15,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
 )  # fmt: skip
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, GREY)
 INK = "#2b2b2b"
+FEWEST = 5  # samples below which an interval tells more of their number than of the effect
 
 _SETTINGS = {
     "figure.figsize": (6.4, 3.6),
@@ -64,7 +65,7 @@ def effects(
     ----------
     ax : matplotlib Axes
     rows : mapping of label to samples
-        Drawn from top to bottom; with fewer than two samples no interval is drawn.
+        Drawn from top to bottom; with fewer than five samples no interval is drawn.
     margin, neutral : float
         The band around the value of no effect in which an effect is too small to count.
     unit : str
@@ -75,7 +76,7 @@ def effects(
     for y, samples in enumerate(rows.values()):
         ax.plot(samples, [y + 0.22] * len(samples), "o", color=SKY, markersize=4, alpha=0.9)
         mean = sum(samples) / len(samples)
-        low, high = mean_interval(samples) if len(samples) > 1 else (mean, mean)
+        low, high = mean_interval(samples) if len(samples) >= FEWEST else (mean, mean)
         ax.errorbar([mean], [y], xerr=[[mean - low], [high - mean]], fmt="D", color=BLUE, capsize=4)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)

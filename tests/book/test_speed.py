@@ -37,8 +37,8 @@ def test_ratios_divide_the_named_rows(speed: ModuleType) -> None:
     table = {"unit": "ms", "smallest and median": rows}
     tables = {"training step, T = 5": table, "training step, T = 7, memory kept": table, "other": {}}
     head, *drawn = cells(speed.ratios_html(tables))
-    assert head == ["", "T = 5"]
-    assert cells(speed.ratios_html(tables, kept=True)) == [["", "T = 7"], *drawn]
+    assert head == ["", "T\u00a0=\u00a05"]
+    assert cells(speed.ratios_html(tables, kept=True)) == [["", "T\u00a0=\u00a07"], *drawn]
     wanted = [(label, rows[above][0] / rows[below][0]) for label, above, below in speed._RATIOS]
     assert drawn == [[label, f"{ratio:.2f} ({ratio:.2f})"] for label, ratio in wanted]
 

@@ -110,6 +110,7 @@ class Visit:
 def context(browser: object) -> Iterator[object]:
     """One profile for all visits, so that what pages share is loaded once."""
     made = browser.new_context(viewport=DESK, color_scheme="light")
+    made.set_default_timeout(120_000)  # a busy machine is not a failure
     yield made
     made.close()
 

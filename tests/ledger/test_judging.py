@@ -71,6 +71,12 @@ def test_the_table_of_verdicts(entry: Claim, samples: list[float], tier: str, ve
         assert judged.mean == pytest.approx(np.mean(samples))
 
 
+def test_too_few_seeds_have_no_interval() -> None:
+    assert judge(claim(), around(2, n=4), "book").interval is None
+    assert judge(claim(), around(2, n=5), "book").interval is not None
+    assert judge(claim(exact=True), [3.0, 4.0], "full").interval is not None
+
+
 def test_an_effect_shown_to_be_too_small_is_said_to_be_so() -> None:
     assert judge(claim(), around(0), "full").reason == "no effect as large as the margin, either way"
     assert "expected direction" in judge(claim(), around(-1), "full").reason

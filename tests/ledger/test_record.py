@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -122,6 +123,28 @@ def test_a_wrong_parameter_is_one_sentence(root: Path, change: dict, sentence: s
     with pytest.raises(ValueError, match=sentence) as caught:
         start("toy", {**VALUES, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_lists_of_numbers_and_batches_are_checked_for_every_notebook(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = (
+        PARAMETERS
+        + '\nwidths: str = "8 16"  # of the stages\nplan: str = "8 M"  # M is a pool\nbatch_size: int = 4  # images'
+    )
+    path = root / "notebooks" / "toy.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells[0].source = cell
+    nbformat.write(notebook, path)
+    values = {**VALUES, "widths": "4  8.5", "plan": "4 M 4", "batch_size": 1}
+    assert start("toy", values).parameters["plan"] == "4 M 4"
+    for change, sentence in [
+        ({"widths": "a b"}, "widths must be numbers separated by spaces, such as '8 16', got 'a b'."),
+        ({"widths": ""}, "widths must be numbers"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            start("toy", {**values, **change})
 
 
 def test_bounds_name_the_parameter(root: Path) -> None:

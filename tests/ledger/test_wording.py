@@ -55,10 +55,10 @@ def test_estimates(mean: float | None, interval: tuple[float, float] | None, tex
 
 def test_the_paper_column_keeps_numbers_directions_and_controls_apart() -> None:
     assert paper_number(claim(paper=200.0)) == "200 points"
-    assert paper_number(claim()) == "more, no number"
-    assert paper_number(claim(expects="negative")) == "less, no number"
+    assert paper_number(claim()) == "above 0 points, no number"
+    assert paper_number(claim(expects="negative")) == "below 0 points, no number"
     assert paper_number(claim(expects="equivalent")) == "no difference"
-    assert paper_number(claim(kind="control")) == "expected: more"
+    assert paper_number(claim(kind="control")) == "expected: above 0 points"
 
 
 def test_what_an_estimate_rests_on() -> None:

@@ -50,7 +50,7 @@ class Device:
 
 
 # On/off ratios: table 1 of Bhattacharjee et al., arXiv 2305.18416, as a public note on it reports them; that of the
-# FeFET and all resistances are plausible values from memory, not the paper's.
+# FeFET and all resistances are plausible values, not the paper's.
 DEVICES: dict[str, Device] = {
     "rram": Device(20e3, 10),
     "pcm-i": Device(40e3, 40),

@@ -91,7 +91,8 @@ def _summary(claim: Claim, values: list[float]) -> tuple[float | None, Interval 
         return None, None
     if len(values) == 1:
         return values[0], Interval(values[0], values[0]) if claim.exact else None
-    return sum(values) / len(values), mean_interval(values, CONFIDENCE)
+    few = len(values) < MINIMUM_SEEDS and not claim.exact
+    return sum(values) / len(values), None if few else mean_interval(values, CONFIDENCE)
 
 
 def _direction(claim: Claim, interval: Interval) -> tuple[Verdict, str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ _PACKAGES = (
     "edgebook", "torch", "torchvision", "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "Torch-Pruning",
     "snntorch", "captum",
 )  # fmt: skip
+
+_NUMBERS = re.compile(r"\d+(\.\d+)?( +\d+(\.\d+)?)*")
 
 
 class Run:
@@ -147,6 +150,12 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
     parameters = {name: notebooks.coerce(known, namespace[name]) for name, known in declared.items()}
     if parameters["tier"] not in notebooks.tiers():
         raise ValueError(f"tier must be one of {', '.join(notebooks.tiers())}, got {parameters['tier']!r}.")
+    for name, value in parameters.items():
+        default = declared[name].default
+        if isinstance(value, str) and _NUMBERS.fullmatch(str(default)) and not _NUMBERS.fullmatch(value):
+            raise ValueError(f"{name} must be numbers separated by spaces, such as {default!r}, got {value!r}.")
+    if parameters.get("batch_size", 1) < 1:
+        raise ValueError(f"batch_size must be at least 1, got {parameters['batch_size']}.")
     return Run(notebook, parameters, root)
 
 

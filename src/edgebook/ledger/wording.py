@@ -62,7 +62,10 @@ def paper_number(claim: Claim) -> str:
     """Write the paper's own number, or say that it gives only a direction, or none because it is our control."""
     if claim.paper is not None:
         return f"{number(claim.paper)} {claim.unit}".strip()
-    side = {"positive": "more", "negative": "less", "equivalent": "no difference"}[claim.expects]
+    neutral = f"{number(claim.neutral)} {claim.unit}".strip()
+    side = {"positive": f"above {neutral}", "negative": f"below {neutral}", "equivalent": "no difference"}[
+        claim.expects
+    ]
     if claim.kind == "control":
         return f"expected: {side}"
     return side if claim.expects == "equivalent" else f"{side}, no number"

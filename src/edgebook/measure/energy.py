@@ -64,7 +64,7 @@ def layer_energy(cost: LayerCost, bits: int = 32) -> float:
 
     .. math:: E = N_\mathrm{mem} \cdot 2.5\,k + N_\mathrm{MAC} \left(3.1\,\tfrac{k}{32} + 0.1\right) \;\text{pJ}
 
-    Source: the analytical model of Vasquez et al., arXiv 2101.04354 (from memory; constants as in Horowitz's
+    Source: the analytical model of Vasquez et al., arXiv 2101.04354 (reconstructed; constants as in Horowitz's
     45 nm table).
 
     Parameters
