@@ -126,7 +126,7 @@ def test_a_wrong_parameter_is_one_sentence(root: Path, change: dict, sentence: s
 
 
 def test_lists_of_numbers_and_batches_are_checked_for_every_notebook(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path,
 ) -> None:
     cell = (
         PARAMETERS
