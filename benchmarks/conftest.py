@@ -58,11 +58,12 @@ def contest(benchmark: Any, report: Any) -> Contest:
 
 @pytest.fixture
 def report() -> Callable[[str, str, Mapping[str, list[float]]], None]:
-    """Keep smallest and median of the values of each contender for the summary."""
+    """Keep smallest and median of the values of each contender for the summary; a title may get more rows later."""
 
     def keep(title: str, unit: str, values: Mapping[str, list[float]]) -> None:
         title += ", memory kept" if "MALLOC_TRIM_THRESHOLD_" in os.environ else ""
-        TABLES[title] = {name: [min(kept), statistics.median(kept)] for name, kept in values.items()}
+        found = {name: [min(kept), statistics.median(kept)] for name, kept in values.items()}
+        TABLES[title] = TABLES.get(title, {}) | found
         UNITS[title] = unit
 
     return keep
@@ -70,7 +71,7 @@ def report() -> Callable[[str, str, Mapping[str, list[float]]], None]:
 
 def machine() -> dict[str, str]:
     """Describe where the figures come from."""
-    packages = ["torch", "numba", "triton", "numpy", "snntorch", "spikingjelly"]
+    packages = ["torch", "numba", "triton", "numpy", "scipy", "snntorch", "spikingjelly", "badcrossbar"]
     graphics = {"GPU": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "date": date.today().isoformat(),
