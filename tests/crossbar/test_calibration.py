@@ -125,6 +125,24 @@ def test_noise_is_scaled_with_the_output(per: str) -> None:
         assert (gain[:, 0].unique().numel() == 1) == (per == "layer") or gain[:, 0].std() < 1e-4
 
 
+@pytest.mark.parametrize("redraw", ["forward", "read"])
+def test_many_reads_give_the_gain_that_is_expected(redraw: str) -> None:
+    """With noise of variance v beside a signal of power s, least squares shrinks by s / (s + v) and shifts nothing."""
+    model, x = nn.Sequential(nn.Conv2d(3, 6, 3, bias=False)).eval(), seeded(40, 3, 7, 7)
+    mapped = on_crossbar(model, CrossbarConfig(FINE, read=partial(relative_deviation, sigma=0.2), redraw=redraw))
+    with torch.no_grad():
+        ideal = mapped[0]._conv_forward(x, mapped[0].weight, None).transpose(0, 1).flatten(1)
+        noise = F.conv2d(x.square(), mapped[0].deviation.square()).transpose(0, 1).flatten(1).mean(1)
+    wanted = ideal.var(1) / (ideal.var(1) + noise)
+    errors = []
+    for reads in (1, 300):
+        mended = calibrated(model, mapped, x, per="channel", reads=reads)[0]
+        errors.append(float(((mended.weight / mapped[0].weight).flatten(1)[:, 0] - wanted).abs().max()))
+    assert errors[1] < 0.01
+    assert redraw == "read" or errors[1] < errors[0] / 5
+    assert mended.bias.abs().max() < 0.02
+
+
 def test_the_plain_network_is_left_alone() -> None:
     model = nn.Sequential(net(), nn.BatchNorm1d(5)).train()
     model[1].eval()
@@ -144,6 +162,10 @@ def test_the_plain_network_is_left_alone() -> None:
         (
             lambda: calibrated(net(), on_crossbar(net(), FADED), seeded(1, 3, 7, 7), per="row"),
             "per must be one of layer, channel, got 'row'",
+        ),
+        (
+            lambda: calibrated(net(), on_crossbar(net(), FADED), seeded(1, 3, 7, 7), reads=0),
+            "At least 1 read is needed, got 0",
         ),
         (lambda: calibrated(net(), net(), seeded(1, 3, 7, 7)), "mapped network has no layer on a crossbar"),
         (

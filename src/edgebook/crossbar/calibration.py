@@ -70,7 +70,7 @@ def channel_gain(ideal: Tensor, actual: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "layer") -> nn.Module:
+def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "layer", reads: int = 1) -> nn.Module:
     """Return a network on a chip whose layers are scaled, in digital, to give what the plain network's give.
 
     In closed form and without labels: each layer is fitted on the inputs that it has in the plain network. The scale is
@@ -86,6 +86,9 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
         Images.
     per : {"layer", "channel"}
         One factor for each layer, or factor and offset for each output channel.
+    reads : int
+        Reads that each layer is fitted on together. Where all images of a read share its noise, a fit on a single one
+        takes that noise for the chip's and serves the next read badly.
 
     Returns
     -------
@@ -95,10 +98,12 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
     Raises
     ------
     ValueError
-        An unknown `per`, or a layer on a crossbar that the plain network does not run.
+        An unknown `per`, no read, or a layer on a crossbar that the plain network does not run.
     """
     if per not in get_args(Per):
         raise ValueError(f"per must be one of {', '.join(get_args(Per))}, got {per!r}.")
+    if reads < 1:
+        raise ValueError(f"At least 1 read is needed, got {reads}.")
     result = copy.deepcopy(mapped)
     waiting, plain = crossbar_layers(result), dict(model.named_modules())
     if not waiting:
@@ -108,7 +113,7 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
     def fit(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if name not in done:  # a layer that runs twice is fitted on its first run
             done.add(name)
-            _fit(waiting[name], inputs[0], output, per)
+            _fit(waiting[name], inputs[0], output, per, reads)
 
     handles = [
         plain[name].register_forward_hook(lambda _, inputs, output, name=name: fit(name, inputs, output))
@@ -129,10 +134,10 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
     return result
 
 
-def _fit(layer: CrossbarConv2d | CrossbarLinear, x: Tensor, ideal: Tensor, per: Per) -> None:
+def _fit(layer: CrossbarConv2d | CrossbarLinear, x: Tensor, ideal: Tensor, per: Per, reads: int) -> None:
     """Scale one layer in place."""
     bias, layer.bias = layer.bias, None
-    actual = layer(x)
+    actual, ideal = torch.cat([layer(x) for _ in range(reads)]), torch.cat([ideal] * reads)
     if isinstance(layer, CrossbarLinear):  # (..., C) to (N, C)
         ideal, actual = ideal.flatten(0, -2), actual.flatten(0, -2)
     shape = (-1, *[1] * (layer.weight.ndim - 1))
