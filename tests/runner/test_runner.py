@@ -112,7 +112,7 @@ def test_metadata_has_no_time_and_no_place_and_defaults_are_not_injected(toy):
     metadata = json.dumps([executed.metadata, [cell.metadata for cell in executed.cells]])
     assert "papermill" not in metadata
     assert "execution" not in metadata
-    assert not re.search(r"(/tmp/|/home/|/root/|20\d\d-\d\d-\d\d)", metadata)
+    assert not re.search(r"/(tmp|home|root)/|20\d\d-\d\d-\d\d", metadata)
     assert str(toy.root) not in metadata
     assert [cell.metadata.tags for cell in executed.cells if cell.metadata.get("tags")] == [["parameters"]]
 
