@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
+from edgebook.ledger.judging import MINIMUM_SEEDS
 from edgebook.measure.statistics import mean_interval
 
 # Okabe and Ito's palette, ordered by contrast on white; distinguishable with any common colour blindness.
@@ -15,7 +16,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
 )  # fmt: skip
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, GREY)
 INK = "#2b2b2b"
-FEWEST = 5  # samples below which an interval tells more of their number than of the effect
+FEWEST = MINIMUM_SEEDS  # samples below which an interval tells more of their number than of the effect
 
 _SETTINGS = {
     "figure.figsize": (6.4, 3.6),
@@ -82,3 +83,26 @@ def effects(
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
     ax.set_xlabel(unit)
+
+
+def means(
+    ax: Axes, x: Sequence[float], values: Sequence[Sequence[float]], *, label: str, marker: str, **options: object
+) -> None:
+    """Draw a line of means over seeds, with their 95 % intervals from five seeds on.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    x : sequence of numbers
+        Places along the line.
+    values : sequence of samples
+        A sequence of values, one for each seed, at each place.
+    label, marker : str
+        Name in the legend and sign of the means.
+    **options
+        Passed on to `Axes.errorbar`.
+    """
+    centres = [sum(samples) / len(samples) for samples in values]
+    highs = [mean_interval(s).high if len(s) >= FEWEST else mean for s, mean in zip(values, centres, strict=True)]
+    half = [high - mean for high, mean in zip(highs, centres, strict=True)]
+    ax.errorbar(x, centres, half, marker=marker, capsize=3, label=label, **options)
