@@ -125,16 +125,15 @@ def test_a_wrong_parameter_is_one_sentence(root: Path, change: dict, sentence: s
     assert "\n" not in str(caught.value)
 
 
-def test_lists_of_numbers_and_batches_are_checked_for_every_notebook(
-    root: Path,
-) -> None:
-    cell = (
-        PARAMETERS
-        + '\nwidths: str = "8 16"  # of the stages\nplan: str = "8 M"  # M is a pool\nbatch_size: int = 4  # images'
-    )
+def test_lists_of_numbers_and_batches_are_checked_for_every_notebook(root: Path) -> None:
+    more = [
+        'widths: str = "8 16"  # of the stages',
+        'plan: str = "8 M"  # M is a pool',
+        "batch_size: int = 4  # images",
+    ]
     path = root / "notebooks" / "toy.ipynb"
     notebook = nbformat.read(path, 4)
-    notebook.cells[0].source = cell
+    notebook.cells[0].source = "\n".join([PARAMETERS.rstrip(), *more])
     nbformat.write(notebook, path)
     values = {**VALUES, "widths": "4  8.5", "plan": "4 M 4", "batch_size": 1}
     assert start("toy", values).parameters["plan"] == "4 M 4"

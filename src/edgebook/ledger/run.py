@@ -143,7 +143,8 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
     Raises
     ------
     ValueError
-        A parameter has a value of the wrong type, or the tier is unknown.
+        A parameter has a value of the wrong type, the tier is unknown, a text that stands for numbers holds
+        something else, or a batch has no image.
     """
     root = project_root()
     declared = notebooks.parameters(root / "notebooks" / f"{notebook}.ipynb")

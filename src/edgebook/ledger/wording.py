@@ -63,9 +63,8 @@ def paper_number(claim: Claim) -> str:
     if claim.paper is not None:
         return f"{number(claim.paper)} {claim.unit}".strip()
     neutral = f"{number(claim.neutral)} {claim.unit}".strip()
-    side = {"positive": f"above {neutral}", "negative": f"below {neutral}", "equivalent": "no difference"}[
-        claim.expects
-    ]
+    sides = {"positive": f"above {neutral}", "negative": f"below {neutral}", "equivalent": "no difference"}
+    side = sides[claim.expects]
     if claim.kind == "control":
         return f"expected: {side}"
     return side if claim.expects == "equivalent" else f"{side}, no number"
