@@ -237,6 +237,17 @@ def test_figures_have_words_for_those_who_do_not_see_them(visit, page: str) -> N
     assert [alt for alt in images if not alt or re.fullmatch(r"(\.\./)*_images/.*", alt)] == []
 
 
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_code_wraps_and_no_number_loses_its_percent_sign(visit, page: str) -> None:
+    shown = visit(page).page
+    cut = "all => all.filter((code) => code.scrollWidth > code.clientWidth + 1).length"
+    assert shown.locator("article .cell_input pre").count() > 0
+    assert shown.locator("article .cell_input pre").evaluate_all(cut) == 0
+    paragraphs = shown.locator("article p:not(.cell_output p), article figcaption").all_text_contents()
+    assert [text for text in paragraphs if re.search(r"\d %", text)] == []
+    assert any(re.search(r"\d\u00a0%", text) for text in paragraphs)
+
+
 class Targets(HTMLParser):
     """Collect the links and the anchors of a page."""
 
