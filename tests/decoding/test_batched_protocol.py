@@ -1,7 +1,7 @@
 """The protocol once more, for fifty thousand texts at a time, against the enumerated distribution of the target.
 
-Written apart from the package's loop: only the acceptance rule is shared. Drafts made ahead have numbers of their own and
-are used where the exit was right; exit and target share theirs.
+Written apart from the loop of the package: only the acceptance rule is shared. Drafts made ahead have numbers of their
+own and are used where the exit was right; exit and target share theirs.
 """
 
 from __future__ import annotations

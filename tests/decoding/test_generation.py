@@ -14,7 +14,7 @@ from edgebook.decoding import Draws, Edge, Sampling, autoregressive, distributio
 from edgebook.decoding.cloud import Cloud
 from edgebook.measure.statistics import holm
 
-AHEAD = ["none", "exits", "full acceptance"]
+AHEAD = ["none", "exits", "full acceptance", "both"]
 LENGTH = 3
 
 

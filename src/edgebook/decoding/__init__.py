@@ -2,16 +2,30 @@
 
 from edgebook.decoding.cloud import Cloud as Cloud
 from edgebook.decoding.cloud import Outcome as Outcome
+from edgebook.decoding.costs import ApiTokens as ApiTokens
+from edgebook.decoding.costs import alone_seconds as alone_seconds
+from edgebook.decoding.costs import api_tokens as api_tokens
+from edgebook.decoding.costs import api_tokens_alone as api_tokens_alone
+from edgebook.decoding.costs import edge_energy as edge_energy
+from edgebook.decoding.costs import forced as forced
+from edgebook.decoding.costs import round_seconds as round_seconds
 from edgebook.decoding.draws import Draws as Draws
 from edgebook.decoding.draws import draws_from as draws_from
 from edgebook.decoding.edge import Draft as Draft
 from edgebook.decoding.edge import Drafting as Drafting
 from edgebook.decoding.edge import Edge as Edge
+from edgebook.decoding.exits import Exits as Exits
+from edgebook.decoding.exits import StagedDecoder as StagedDecoder
+from edgebook.decoding.exits import distill as distill
+from edgebook.decoding.fitting import cross_entropy as cross_entropy
+from edgebook.decoding.fitting import fit_decoder as fit_decoder
 from edgebook.decoding.generation import Round as Round
 from edgebook.decoding.generation import Trace as Trace
 from edgebook.decoding.generation import autoregressive as autoregressive
 from edgebook.decoding.generation import generate as generate
 from edgebook.decoding.generation import trace as trace
+from edgebook.decoding.hugging_face import HuggingFaceModel as HuggingFaceModel
+from edgebook.decoding.models import CharacterDecoder as CharacterDecoder
 from edgebook.decoding.protocol import LanguageModel as LanguageModel
 from edgebook.decoding.protocol import Session as Session
 from edgebook.decoding.protocol import StagedSession as StagedSession
@@ -24,3 +38,6 @@ from edgebook.decoding.speculative import pick as pick
 from edgebook.decoding.speculative import residual as residual
 from edgebook.decoding.speculative import verify as verify
 from edgebook.decoding.speculative import verify_greedy as verify_greedy
+from edgebook.decoding.timeline import Timeline as Timeline
+from edgebook.decoding.timeline import Times as Times
+from edgebook.decoding.timeline import simulate as simulate

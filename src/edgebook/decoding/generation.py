@@ -14,7 +14,7 @@ from edgebook.decoding.edge import Edge
 from edgebook.decoding.protocol import LanguageModel
 from edgebook.decoding.speculative import Sampling, distribution, pick
 
-Ahead = Literal["none", "exits", "full acceptance"]
+Ahead = Literal["none", "exits", "full acceptance", "both"]
 
 
 class Round(NamedTuple):
@@ -119,7 +119,7 @@ def trace(
         At temperature 1 where None.
     draws : Draws, optional
         Random numbers of this text; seed 0 where None. The tokens depend on it and on `drafted`, not on `ahead`.
-    ahead : {"none", "exits", "full acceptance"}
+    ahead : {"none", "exits", "full acceptance", "both"}
         What next drafts are made on ahead of time: nothing, the outcome of each exit, or the device's own guess.
 
     Returns
@@ -147,11 +147,11 @@ def trace(
 def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> Round:
     proposed = edge.drafting.finish()
     guess = None
-    if ahead == "full acceptance":
+    if ahead in ("full acceptance", "both"):
         guess = edge.guess()
         edge.ahead(*guess).finish()
     outcomes = []
-    for outcome in cloud.verify(proposed.tokens, proposed.distributions, exits=ahead == "exits"):
+    for outcome in cloud.verify(proposed.tokens, proposed.distributions, exits=ahead in ("exits", "both")):
         outcomes.append(outcome)
         if not outcome.final:
             edge.ahead(outcome.accepted, outcome.token).finish()
