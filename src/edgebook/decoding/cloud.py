@@ -46,12 +46,22 @@ class Cloud:
         At least one token.
     sampling, draws : Sampling, Draws
         As on the other side.
+    exit_draws : Draws, optional
+        Numbers of the exits' own, as a control; they share the target's where None.
     """
 
-    def __init__(self, model: LanguageModel, prompt: Sequence[int], *, sampling: Sampling, draws: Draws) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        prompt: Sequence[int],
+        *,
+        sampling: Sampling,
+        draws: Draws,
+        exit_draws: Draws | None = None,
+    ) -> None:
         self.session = model.session()
         self.text = [int(token) for token in prompt]
-        self._sampling, self._draws = sampling, draws
+        self._sampling, self._draws, self._exit_draws = sampling, draws, exit_draws or draws
 
     def verify(self, tokens: Sequence[int], distributions: Tensor | None, *, exits: bool = True) -> Iterator[Outcome]:
         """Verify a draft for the text so far.
@@ -95,16 +105,17 @@ class Cloud:
         if self._sampling.greedy:
             found = verify_greedy(proposed, logits)
         else:
-            found = self._sampled(proposed, drawn, logits, start)
+            found = self._sampled(proposed, drawn, logits, (self._draws if final else self._exit_draws, start))
         accepted, token = int(found.accepted), int(found.token)
         confidence = 1.0 if final else float(logits[accepted].float().softmax(-1).max())
         return Outcome(number, final, accepted, token, confidence)
 
-    def _sampled(self, proposed: Tensor, drawn: Tensor | None, logits: Tensor, start: int) -> Verdict:
+    def _sampled(self, proposed: Tensor, drawn: Tensor | None, logits: Tensor, numbers: tuple[Draws, int]) -> Verdict:
         target = distribution(logits, self._sampling)
         if drawn is None or not len(proposed):
             if len(proposed):
                 raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
             drawn = target[:0]
-        uniforms, last = (u.to(logits.device) for u in self._draws.accept(start, len(proposed)))
+        draws, start = numbers
+        uniforms, last = (u.to(logits.device) for u in draws.accept(start, len(proposed)))
         return verify(proposed, drawn.to(logits.device), target, uniforms, last)

@@ -108,6 +108,7 @@ def trace(
     draws: Draws | None = None,
     stop: int | None = None,
     ahead: Ahead = "exits",
+    exit_draws: Draws | None = None,
 ) -> Trace:
     """Run the whole protocol and keep what happened in each round; times are put to it by `simulate`.
 
@@ -121,6 +122,8 @@ def trace(
         Random numbers of this text; seed 0 where None. The tokens depend on it and on `drafted`, not on `ahead`.
     ahead : {"none", "exits", "full acceptance", "both"}
         What next drafts are made on ahead of time: nothing, the outcome of each exit, or the device's own guess.
+    exit_draws : Draws, optional
+        As for `Cloud`.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def trace(
     prompt = checked_prompt(prompt, (target, draft), max_new_tokens, drafted)
     both = {"sampling": sampling, "draws": draws}
     edge = Edge(draft, prompt, max_new_tokens=max_new_tokens, drafted=drafted, stop=stop, **both)
-    cloud, rounds = Cloud(target, prompt, **both), []
+    cloud, rounds = Cloud(target, prompt, exit_draws=exit_draws, **both), []
     while not edge.finished:
         rounds.append(_round(edge, cloud, ahead))
     return Trace(edge.new_tokens, rounds)
