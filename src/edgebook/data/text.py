@@ -15,7 +15,7 @@ TEXTS = ("topics",)
 class Text:
     """A text as tokens, one for each character.
 
-    Attributes
+    Parameters
     ----------
     train, test : Tensor
         Tokens, int64: the beginning of the text and the rest of it.

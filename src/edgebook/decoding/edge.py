@@ -51,7 +51,19 @@ class Reader:
 
 
 class Drafting:
-    """A draft in the making, one token a step, so that it can be left at any time."""
+    """A draft in the making, one token a step, so that it can be left at any time.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the draft model; several drafts can share one.
+    prefix : list of int
+        The text that it goes on from.
+    count : int
+        Tokens to draft.
+    sampling, draws : Sampling, Draws
+        As on the other side.
+    """
 
     def __init__(self, reader: Reader, prefix: list[int], count: int, sampling: Sampling, draws: Draws) -> None:
         self._reader, self._sampling, self._draws = reader, sampling, draws
