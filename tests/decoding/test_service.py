@@ -18,7 +18,7 @@ import grpc
 import pytest
 import torch
 
-from edgebook.decoding import Draws, Sampling, trace
+from edgebook.decoding import Draws, Sampling, autoregressive, trace
 from edgebook.decoding.service import DecodingServer, EdgeClient, Limits, ServiceError
 from edgebook.decoding.service.wire import OpenReply, OutcomeMessage, decode, pack
 
@@ -100,6 +100,17 @@ def test_text_across_the_wire_is_that_of_one_process(
                 assert found.tokens == shown == right(pair, seed, sampling)
                 assert (found.resumed, ahead == "exits" or found.hits == 0) == (0, True)
     assert server.sessions == 0
+
+
+def test_greedy_text_across_the_wire_is_the_targets_own_on_two_hundred_prompts(
+    pair: tuple[Any, Any], server: DecodingServer
+) -> None:
+    greedy = Sampling(0.0)
+    with EdgeClient(address(server)) as client:
+        for number in range(200):
+            prompt = [number % 8, number // 8 % 8, number // 64]
+            found = client.generate(pair[1], prompt, max_new_tokens=8, drafted=3, sampling=greedy)
+            assert found.tokens == autoregressive(pair[0], prompt, max_new_tokens=8, sampling=greedy)
 
 
 def test_hits_are_those_of_the_trace(pair: tuple[Any, Any]) -> None:
