@@ -1,0 +1,84 @@
+"""Random numbers of a decoding, keyed by the position in the text instead of the order in which they are asked for.
+
+A round that begins at some position always gets the same numbers: whether its draft was made ahead of time or again
+after a miss, whether an early exit looked at it before, whether a message had to be sent twice. The text that comes out
+is then one function of models, prompt and seed, and every such detour can be tested against the straight way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Draws(NamedTuple):
+    """Uniform numbers in [0, 1) for one text; those of different positions and purposes are independent.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0 and below 2**63.
+    """
+
+    seed: int
+
+    def draft(self, position: int, count: int) -> Tensor:
+        """Return the numbers that the draft of a round is drawn with.
+
+        Parameters
+        ----------
+        position : int
+            Tokens before the round.
+        count : int
+            Tokens to be drafted.
+
+        Returns
+        -------
+        Tensor, (count,)
+            Double precision.
+        """
+        return self._uniform(1, position, count)
+
+    def accept(self, position: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return the numbers of the acceptance tests of a round, and that of the token after them.
+
+        Parameters
+        ----------
+        position : int
+            Tokens before the round.
+        count : int
+            Drafted tokens.
+
+        Returns
+        -------
+        uniforms, last : Tensor, (count,) and ()
+            Double precision; `last` does not depend on the count.
+        """
+        drawn = self._uniform(2, position, count + 1)
+        return drawn[1:], drawn[0]
+
+    def _uniform(self, purpose: int, position: int, count: int) -> Tensor:
+        # Philox is a function of key and counter; a round has 2**64 blocks of its own.
+        bits = np.random.Philox(key=[self.seed, purpose], counter=[0, position, 0, 0])
+        return torch.from_numpy(np.random.Generator(bits).random(count))
+
+
+def draws_from(generator: torch.Generator | None) -> Draws:
+    """Take a seed from a generator, which moves on by one number.
+
+    Parameters
+    ----------
+    generator : torch.Generator, optional
+        On any device; seed 0 where there is none.
+
+    Returns
+    -------
+    Draws
+        For one text.
+    """
+    if generator is None:
+        return Draws(0)
+    return Draws(int(torch.randint(2**62, (), generator=generator, device=generator.device)))

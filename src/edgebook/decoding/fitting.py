@@ -1,0 +1,164 @@
+"""Training of small decoders on a text, and what they lose on another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgebook.decoding.models import CharacterDecoder
+
+
+def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -> Iterator[Tensor]:
+    """Draw batches of windows from a text.
+
+    Parameters
+    ----------
+    text : Tensor, (N,)
+        Tokens.
+    steps, batch_size, window : int
+        Batches, windows in each, and tokens in a window.
+    seed : int
+        Decides which windows.
+
+    Yields
+    ------
+    Tensor, (batch_size, window)
+        Tokens that follow each other in the text.
+
+    Raises
+    ------
+    ValueError
+        A text shorter than a window, or a number below 1.
+    """
+    if min(steps, batch_size, window) < 1 or len(text) < window:
+        raise ValueError(
+            f"Steps, batch_size and window must be at least 1 and the text at least a window long, got {steps}, "
+            f"{batch_size}, {window} and {len(text)} tokens."
+        )
+    generator, places = torch.Generator().manual_seed(seed), torch.arange(window)
+    for _ in range(steps):
+        starts = torch.randint(len(text) - window + 1, (batch_size, 1), generator=generator)
+        yield text[starts + places]
+
+
+def optimise(
+    model: nn.Module, loss: Callable[[Tensor], Tensor], batches: Iterable[Tensor], *, steps: int, lr: float
+) -> list[float]:
+    """Lower a loss with AdamW, a tenth of the steps as warm-up and a cosine after it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Its parameters are trained in place; left in evaluation mode.
+    loss : callable
+        From a batch to a scalar.
+    batches : iterable of Tensor
+        One for each step.
+    steps : int
+        Their number, for the schedule.
+    lr : float
+        Peak learning rate.
+
+    Returns
+    -------
+    list of float
+        The loss of each step.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
+    warm, losses = max(1, steps // 10), []
+    model.train()
+    for step, batch in enumerate(batches):
+        done = (step - warm) / max(1, steps - warm)
+        rate = lr * (step + 1) / warm if step < warm else lr * (0.5 + 0.5 * math.cos(math.pi * done))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        value = loss(batch)
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(value.detach()))
+    model.eval()
+    return losses
+
+
+def fit_decoder(
+    model: CharacterDecoder,
+    text: Tensor,
+    *,
+    steps: int,
+    batch_size: int = 16,
+    window: int = 128,
+    lr: float = 2e-3,
+    seed: int = 0,
+) -> float:
+    """Train a decoder in place to say what comes next.
+
+    Parameters
+    ----------
+    model : CharacterDecoder
+        Left in evaluation mode.
+    text : Tensor, (N,)
+        Tokens that windows are drawn from.
+    steps, batch_size, window : int
+        Steps of AdamW, windows in each, and tokens in a window; positions beyond the window stay untrained.
+    lr : float
+        Peak learning rate.
+    seed : int
+        Decides which windows.
+
+    Returns
+    -------
+    float
+        Mean cross-entropy over the last tenth of the steps, nats per token.
+
+    Raises
+    ------
+    ValueError
+        A window that the model cannot read or the text does not hold, or a number below 1.
+    """
+    if window > model.longest:
+        raise ValueError(f"window may be at most {model.longest}, got {window}.")
+
+    def loss(batch: Tensor) -> Tensor:
+        return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
+
+    device = model.head.weight.device
+    batches = (batch.to(device) for batch in windows(text, steps, batch_size, window, seed))
+    losses = optimise(model, loss, batches, steps=steps, lr=lr)
+    kept = losses[-math.ceil(steps / 10) :]
+    return sum(kept) / len(kept)
+
+
+@torch.no_grad()
+def cross_entropy(model: CharacterDecoder, text: Tensor, *, window: int = 128, count: int = 64) -> float:
+    """Return what a decoder loses on a text, in nats per token.
+
+    Parameters
+    ----------
+    model : CharacterDecoder
+        In evaluation mode.
+    text : Tensor, (N,)
+        Tokens.
+    window, count : int
+        Tokens in a window and at most so many windows, side by side from the beginning.
+
+    Returns
+    -------
+    float
+        Mean over all tokens of the windows but the first of each.
+
+    Raises
+    ------
+    ValueError
+        A text shorter than a window.
+    """
+    whole = min(count, len(text) // window)
+    if whole < 1:
+        raise ValueError(f"The text must have at least {window} tokens, got {len(text)}.")
+    batch = text[: whole * window].view(whole, window).to(model.head.weight.device)
+    return float(F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten()))

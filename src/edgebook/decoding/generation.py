@@ -1,0 +1,227 @@
+"""Both sides in one process: the text alone, or the text with a record of every round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from edgebook.decoding.cloud import Cloud, Outcome
+from edgebook.decoding.draws import Draws, draws_from
+from edgebook.decoding.edge import Edge
+from edgebook.decoding.protocol import LanguageModel
+from edgebook.decoding.speculative import Sampling, distribution, pick
+
+Ahead = Literal["none", "exits", "full acceptance", "both"]
+
+
+class Round(NamedTuple):
+    """One draft and what became of it.
+
+    Attributes
+    ----------
+    position, drafted : int
+        Tokens of the text before it, and in it.
+    outcome : Outcome
+        The final one.
+    exits : tuple of Outcome
+        Those of the exits, in their order.
+    guess : tuple of int, or None
+        What the device itself expected, where it was asked.
+    hit : bool
+        Whether the next draft was among those made ahead.
+    """
+
+    position: int
+    drafted: int
+    outcome: Outcome
+    exits: tuple[Outcome, ...]
+    guess: tuple[int, int] | None
+    hit: bool
+
+
+class Trace(NamedTuple):
+    """New tokens of a text, and the rounds that made them."""
+
+    tokens: list[int]
+    rounds: list[Round]
+
+
+def generate(
+    target: LanguageModel,
+    draft: LanguageModel,
+    prompt: Sequence[int] | Tensor,
+    *,
+    max_new_tokens: int,
+    drafted: int = 4,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    stop: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Let a target write a text with the help of a draft; the text is distributed as if it had written it alone.
+
+    Parameters
+    ----------
+    target, draft : LanguageModel
+        Over one vocabulary. Exits of the target are not asked.
+    prompt : sequence of int, or Tensor (T,)
+        At least one token.
+    max_new_tokens : int
+        Tokens to make, at least 1.
+    drafted : int
+        Tokens that the draft proposes in a round; 0 is plain decoding by the target.
+    temperature, top_k, top_p : float, int or None, float
+        As for `Sampling`, on both sides; temperature 0 is greedy.
+    stop : int, optional
+        A token that ends the text.
+    generator : torch.Generator, optional
+        Moves on by one number; without it, seed 0.
+
+    Returns
+    -------
+    Tensor, (n,)
+        The new tokens, int64.
+
+    Raises
+    ------
+    ValueError
+        Vocabularies that differ, an empty prompt, a token outside the vocabulary, or more tokens than a model reads.
+    """
+    sampling = Sampling(temperature, top_k, top_p)
+    options = {"max_new_tokens": max_new_tokens, "drafted": drafted, "stop": stop}
+    found = trace(target, draft, prompt, sampling=sampling, draws=draws_from(generator), ahead="none", **options)
+    return torch.tensor(found.tokens, dtype=torch.long)
+
+
+def trace(
+    target: LanguageModel,
+    draft: LanguageModel,
+    prompt: Sequence[int] | Tensor,
+    *,
+    max_new_tokens: int,
+    drafted: int = 4,
+    sampling: Sampling | None = None,
+    draws: Draws | None = None,
+    stop: int | None = None,
+    ahead: Ahead = "exits",
+    exit_draws: Draws | None = None,
+) -> Trace:
+    """Run the whole protocol and keep what happened in each round; times are put to it by `simulate`.
+
+    Parameters
+    ----------
+    target, draft, prompt, max_new_tokens, drafted, stop
+        As for `generate`.
+    sampling : Sampling, optional
+        At temperature 1 where None.
+    draws : Draws, optional
+        Random numbers of this text; seed 0 where None. The tokens depend on it and on `drafted`, not on `ahead`.
+    ahead : {"none", "exits", "full acceptance", "both"}
+        What next drafts are made on ahead of time: nothing, the outcome of each exit, or the device's own guess.
+    exit_draws : Draws, optional
+        As for `Cloud`.
+
+    Returns
+    -------
+    Trace
+        With hits counted as if every exit's outcome were sent and every draft made ahead were kept.
+
+    Raises
+    ------
+    ValueError
+        As `generate`, or an unknown `ahead`.
+    """
+    if ahead not in get_args(Ahead):
+        raise ValueError(f"ahead must be one of {', '.join(get_args(Ahead))}, got {ahead!r}.")
+    sampling, draws = sampling or Sampling(), draws or Draws(0)
+    prompt = checked_prompt(prompt, (target, draft), max_new_tokens, drafted)
+    both = {"sampling": sampling, "draws": draws}
+    edge = Edge(draft, prompt, max_new_tokens=max_new_tokens, drafted=drafted, stop=stop, **both)
+    cloud, rounds = Cloud(target, prompt, exit_draws=exit_draws, **both), []
+    while not edge.finished:
+        rounds.append(_round(edge, cloud, ahead))
+    return Trace(edge.new_tokens, rounds)
+
+
+def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> Round:
+    proposed = edge.drafting.finish()
+    guess = None
+    if ahead in ("full acceptance", "both"):
+        guess = edge.guess()
+        edge.ahead(*guess).finish()
+    outcomes = []
+    for outcome in cloud.verify(proposed.tokens, proposed.distributions, exits=ahead in ("exits", "both")):
+        outcomes.append(outcome)
+        if not outcome.final:
+            edge.ahead(outcome.accepted, outcome.token).finish()
+    *exits, final = outcomes
+    hit = edge.confirm(final.accepted, final.token)
+    return Round(proposed.position, len(proposed.tokens), final, tuple(exits), guess, hit)
+
+
+def autoregressive(
+    model: LanguageModel,
+    prompt: Sequence[int] | Tensor,
+    *,
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+    draws: Draws | None = None,
+) -> list[int]:
+    """Let one model write a text alone, a token a pass: the baseline of both sides.
+
+    Parameters
+    ----------
+    model, prompt, max_new_tokens, sampling, draws
+        As for `trace`.
+
+    Returns
+    -------
+    list of int
+        The new tokens.
+
+    Raises
+    ------
+    ValueError
+        As `generate`.
+    """
+    sampling, draws = sampling or Sampling(), draws or Draws(0)
+    text = checked_prompt(prompt, (model,), max_new_tokens, 0)
+    session, unread, new = model.session(), list(text), []
+    for _ in range(max_new_tokens):
+        logits = session.extend(unread, 1)[0]
+        if sampling.greedy:
+            token = int(logits.argmax())
+        else:
+            _, last = draws.accept(len(text) + len(new), 0)
+            token = int(pick(distribution(logits, sampling), last.to(logits.device)))
+        new.append(token)
+        unread = [token]
+    return new
+
+
+def checked_prompt(
+    prompt: Sequence[int] | Tensor, models: Sequence[LanguageModel], max_new_tokens: int, drafted: int
+) -> list[int]:
+    """Return a prompt as a list of tokens that the models can go on from.
+
+    Raises
+    ------
+    ValueError
+        See `generate`.
+    """
+    tokens = [int(token) for token in prompt]
+    sizes = {model.vocabulary for model in models}
+    if len(sizes) > 1:
+        raise ValueError(f"Target and draft must share one vocabulary, got {' and '.join(map(str, sorted(sizes)))}.")
+    if max_new_tokens < 1 or drafted < 0:
+        raise ValueError(f"max_new_tokens must be at least 1 and drafted 0, got {max_new_tokens} and {drafted}.")
+    if not tokens or not all(0 <= token < min(sizes) for token in tokens):
+        raise ValueError(f"A prompt is at least one token, all from 0 to {min(sizes) - 1}.")
+    longest = min(model.longest for model in models)
+    if len(tokens) + max_new_tokens > longest:
+        raise ValueError(f"Prompt and new tokens may be {longest} together, got {len(tokens)} and {max_new_tokens}.")
+    return tokens

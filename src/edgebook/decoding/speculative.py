@@ -1,0 +1,237 @@
+r"""The rule by which a target accepts or replaces the tokens that a draft proposes, so that its distribution stays.
+
+With draft distributions :math:`d_i` and target distributions :math:`t_i`, both after temperature, top-k and top-p,
+and uniform :math:`u_i`:
+
+.. math:: \text{accept } x_i \iff u_i < \frac{t_i(x_i)}{d_i(x_i)}, \qquad
+          y \sim \frac{\max(0, t_{n+1} - d_{n+1})}{\sum_v \max(0, t_{n+1}(v) - d_{n+1}(v))}
+
+where :math:`n` tokens were accepted before the first refusal; where all :math:`g` were, :math:`d_{g+1} = 0`, and the
+token after them comes from :math:`t_{g+1}` itself. Source: :cite:`leviathan2023fast` and :cite:`chen2023accelerating`,
+whose letters differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How logits become the distribution that tokens are drawn from, on both sides alike.
+
+    Parameters
+    ----------
+    temperature : float
+        Divides the logits; 0 is greedy decoding.
+    top_k : int, optional
+        Only so many tokens of highest probability are kept; all where None.
+    top_p : float
+        Only the fewest most probable tokens whose probabilities sum to at least this are kept, after top-k.
+
+    Raises
+    ------
+    ValueError
+        A negative temperature, a `top_k` below 1, or a `top_p` outside (0, 1].
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be finite and at least 0, got {self.temperature}.")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {self.top_k}.")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}.")
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable token is always taken."""
+        return self.temperature == 0
+
+
+class Verdict(NamedTuple):
+    """What became of a draft: how many of its tokens were accepted, and the token that follows them."""
+
+    accepted: Tensor
+    token: Tensor
+
+
+def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Return the probabilities that tokens are drawn with.
+
+    Parameters
+    ----------
+    logits : Tensor, (..., V)
+        Of one model; of several positions at once where asked.
+    sampling : Sampling
+        With temperature 0 all probability lies on the largest logit, on the first of several.
+
+    Returns
+    -------
+    Tensor, (..., V)
+        Single precision, each row summing to 1.
+    """
+    if sampling.greedy:
+        best = logits.argmax(-1, keepdim=True)
+        return torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, best, 1.0)
+    scaled = logits.float() / sampling.temperature
+    if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
+        kept = scaled.topk(sampling.top_k, dim=-1).indices  # exactly k, also where logits tie
+        scaled = torch.full_like(scaled, -torch.inf).scatter_(-1, kept, scaled.gather(-1, kept))
+    probabilities = scaled.softmax(-1)
+    if sampling.top_p < 1:
+        ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
+        before = ordered.cumsum(-1) - ordered
+        kept = torch.zeros_like(probabilities).scatter_(-1, order, ordered * (before < sampling.top_p))
+        probabilities = kept / kept.sum(-1, keepdim=True)
+    return probabilities
+
+
+def pick(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Draw a token by the inverse of the cumulative distribution.
+
+    One uniform number gives near distributions the same token most of the time: that is what early exits live on.
+
+    Parameters
+    ----------
+    weights : Tensor, (..., V)
+        At least 0, not all 0 in any row; they need not sum to 1.
+    uniform : Tensor, (...)
+        In [0, 1), double precision.
+
+    Returns
+    -------
+    Tensor, (...)
+        Tokens, int64; never one of weight 0.
+    """
+    cumulative = weights.double().cumsum(-1)
+    total = cumulative[..., -1:]
+    index = torch.searchsorted(cumulative, uniform.unsqueeze(-1) * total, right=True)
+    return torch.minimum(index, (cumulative < total).sum(-1, keepdim=True)).squeeze(-1)
+
+
+def residual(target: Tensor, draft: Tensor) -> Tensor:
+    """Return what a refused token's place is drawn from, max(0, t - d), not normalised.
+
+    Parameters
+    ----------
+    target, draft : Tensor, (..., V)
+        Probabilities at the refused position; a draft of zeros leaves the target.
+
+    Returns
+    -------
+    Tensor, (..., V)
+        Weights; the target itself in rows where rounding has left nothing.
+    """
+    left = (target - draft).clamp_min(0)
+    return torch.where(left.sum(-1, keepdim=True) > 0, left, target)
+
+
+def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, last: Tensor) -> Verdict:
+    """Accept the longest run of drafted tokens that the rule allows, and draw the token after it.
+
+    Parameters
+    ----------
+    drafted : Tensor, (..., g)
+        Tokens, each drawn from its row of `draft`; g may be 0.
+    draft : Tensor, (..., g, V)
+        Probabilities that they were drawn with.
+    target : Tensor, (..., g + 1, V)
+        The target's probabilities at the same positions and the one after them.
+    uniforms, last : Tensor, (..., g) and (...)
+        Uniform numbers in [0, 1), double precision: for the tests, and for the token.
+
+    Returns
+    -------
+    Verdict
+        Both int64, (...).
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit each other.
+    """
+    g, vocabulary = drafted.shape[-1], target.shape[-1]
+    if draft.shape[-2:] != (g, vocabulary) or target.shape[-2] != g + 1 or uniforms.shape[-1] != g:
+        raise ValueError(
+            f"{g} drafted tokens need {g} draft and {g + 1} target distributions over one vocabulary and {g} uniform "
+            f"numbers, got {tuple(draft.shape)}, {tuple(target.shape)} and {tuple(uniforms.shape)}."
+        )
+    theirs = target[..., :g, :].gather(-1, drafted.unsqueeze(-1)).squeeze(-1).double()
+    ours = draft.gather(-1, drafted.unsqueeze(-1)).squeeze(-1).double()
+    accepted = (uniforms * ours < theirs).long().cumprod(-1).sum(-1)  # u < t / d without dividing
+    where = accepted[..., None, None].expand(*accepted.shape, 1, vocabulary)
+    padded = torch.cat([draft, torch.zeros_like(target[..., :1, :])], -2)  # nothing to subtract after the last
+    weights = residual(target.gather(-2, where).squeeze(-2), padded.gather(-2, where).squeeze(-2))
+    return Verdict(accepted, pick(weights, last))
+
+
+def verify_greedy(drafted: Tensor, logits: Tensor) -> Verdict:
+    """Accept drafted tokens while they are the target's own choice; the same as `verify` at temperature 0.
+
+    Parameters
+    ----------
+    drafted : Tensor, (..., g)
+        Tokens.
+    logits : Tensor, (..., g + 1, V)
+        The target's, at the same positions and the one after them.
+
+    Returns
+    -------
+    Verdict
+        Both int64, (...).
+    """
+    best = logits.argmax(-1)
+    accepted = (drafted == best[..., :-1]).long().cumprod(-1).sum(-1)
+    return Verdict(accepted, best.gather(-1, accepted.unsqueeze(-1)).squeeze(-1))
+
+
+def acceptance(target: Tensor, draft: Tensor) -> Tensor:
+    r"""Return the probability that a drafted token is accepted, :math:`\sum_v \min(t(v), d(v))`.
+
+    Parameters
+    ----------
+    target, draft : Tensor, (..., V)
+        Probabilities.
+
+    Returns
+    -------
+    Tensor, (...)
+        One minus the total variation distance of the two.
+    """
+    return torch.minimum(target, draft).sum(-1)
+
+
+def expected_tokens(acceptance: float, drafted: int) -> float:
+    r"""Return the tokens that a round yields if each draft token is accepted independently.
+
+    .. math:: \tau = \sum_{i=0}^{g} a^i = \frac{1 - a^{g+1}}{1 - a}
+
+    Parameters
+    ----------
+    acceptance : float
+        Probability `a` of each, 0 to 1.
+    drafted : int
+        Tokens `g` in a draft.
+
+    Returns
+    -------
+    float
+        1 to g + 1: the token after the accepted ones is counted.
+
+    Raises
+    ------
+    ValueError
+        A probability outside [0, 1] or a negative number of tokens.
+    """
+    if not 0 <= acceptance <= 1 or drafted < 0:
+        raise ValueError(f"acceptance must lie in [0, 1] and drafted be at least 0, got {acceptance} and {drafted}.")
+    return float(sum(acceptance**i for i in range(drafted + 1)))

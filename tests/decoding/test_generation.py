@@ -1,0 +1,160 @@
+"""The whole protocol, exits and drafts made ahead included, against the enumerated distribution of the target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from edgebook.decoding import Draws, Edge, Sampling, autoregressive, distribution, generate, trace
+from edgebook.decoding.cloud import Cloud
+from edgebook.measure.statistics import holm
+
+AHEAD = ["none", "exits", "full acceptance", "both"]
+LENGTH = 3
+
+
+def frequencies(target: Any, draft: Any, count: int, first: int, sampling: Sampling, ahead: str) -> torch.Tensor:
+    """How often each string of three tokens came out, over texts of their own seeds."""
+    found = torch.zeros(target.vocabulary**LENGTH, dtype=torch.float64)
+    for seed in range(first, first + count):
+        options = {"sampling": sampling, "draws": Draws(seed), "ahead": ahead}
+        tokens = trace(target, draft, [1, 0], max_new_tokens=LENGTH, drafted=2, **options).tokens
+        found[sum(token * target.vocabulary ** (LENGTH - 1 - i) for i, token in enumerate(tokens))] += 1
+    return found
+
+
+def p_value(counts: torch.Tensor, expected: torch.Tensor) -> float:
+    """Chi-square test, strings that are expected less than five times taken together."""
+    expected = expected / expected.sum() * counts.sum()
+    assert float(counts[expected == 0].sum()) == 0
+    rare = expected < 5
+    merged = [torch.cat([x[~rare], x[rare].sum()[None]]) for x in (counts, expected)]
+    if float(merged[1][-1]) < 5:
+        merged = [x[:-1] if float(x[-1]) == 0 else x for x in merged]
+    return float(chisquare(*(x / merged[1].sum() * merged[1].sum() for x in merged)).pvalue)
+
+
+def exactness(table: Any, count: int, vocabulary: int, sampling: Sampling, ahead: str) -> list[float]:
+    found = []
+    for seed in range(5):
+        target = table(vocabulary, seed, exits=2)
+        draft = table(vocabulary, 100 + seed, near=target)
+        counts = frequencies(target, draft, count, 1_000_000 * seed, sampling, ahead)
+        law = target.enumerated([1, 0], LENGTH, lambda row: distribution(row, sampling))
+        found.append(p_value(counts, law))
+    return holm(found)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.8, top_k=3, top_p=0.9)])
+def test_strings_have_the_targets_distribution(table: Any, sampling: Sampling) -> None:
+    assert min(exactness(table, 200, 4, sampling, "exits")) > 0.01
+
+
+@pytest.mark.slow
+def test_many_strings_have_the_targets_distribution(table: Any) -> None:
+    assert min(exactness(table, 4_000, 4, Sampling(), "exits")) > 0.01
+
+
+@given(
+    st.integers(2, 8), st.integers(0, 5), st.integers(1, 24), st.integers(0, 3), st.integers(0, 100_000),
+    st.sampled_from([Sampling(), Sampling(0.0), Sampling(1.3, 4, 0.8)]),
+)  # fmt: skip
+def test_no_detour_changes_a_token(
+    table: Any, vocabulary: int, drafted: int, new: int, exits: int, seed: int, sampling: Sampling
+) -> None:
+    target = table(vocabulary, seed, exits=exits)
+    draft = table(vocabulary, seed + 1, near=target)
+    options = {"max_new_tokens": new, "drafted": drafted, "sampling": sampling, "draws": Draws(seed)}
+    plain, *others = (trace(target, draft, [0], ahead=ahead, **options) for ahead in AHEAD)
+    assert len(plain.tokens) == new
+    for other in others:
+        assert other.tokens == plain.tokens
+        assert [r.outcome.accepted for r in other.rounds] == [r.outcome.accepted for r in plain.rounds]
+    position = 1
+    for step in others[0].rounds:
+        assert step.position == position
+        position += step.outcome.accepted + 1
+        found = {(o.accepted, o.token) for o in step.exits}
+        assert step.hit == ((step.outcome.accepted, step.outcome.token) in found)
+
+
+@pytest.mark.parametrize("drafted", [0, 1, 4, 7])
+def test_greedy_text_is_the_targets_own_on_two_hundred_prompts(table: Any, drafted: int) -> None:
+    target = table(8, 3, exits=2)
+    draft = table(8, 4, near=target)
+    for seed in range(200):
+        prompt = torch.randint(8, (1 + seed % 6,), generator=torch.Generator().manual_seed(seed)).tolist()
+        alone = autoregressive(target, prompt, max_new_tokens=20, sampling=Sampling(0.0))
+        assert generate(target, draft, prompt, max_new_tokens=20, drafted=drafted, temperature=0).tolist() == alone
+
+
+def test_common_random_numbers_raise_the_hit_rate(table: Any) -> None:
+    """The same exits with numbers of their own agree less often, and change no token."""
+    target = table(4, 1, exits=1)
+    draft = table(4, 2, near=target)
+    hits = [0, 0]
+    for seed in range(100):
+        options = {"max_new_tokens": 8, "drafted": 3, "draws": Draws(seed)}
+        found = [trace(target, draft, [1, 0], exit_draws=own, **options) for own in (None, Draws(10_000 + seed))]
+        assert found[0].tokens == found[1].tokens
+        hits = [count + sum(step.hit for step in part.rounds) for count, part in zip(hits, found, strict=True)]
+    assert hits[0] > 1.4 * hits[1]
+
+
+def test_an_abandoned_verification_leaves_no_trace(table: Any) -> None:
+    target = table(6, 1, exits=2)
+    draft = table(6, 2, near=target)
+    edge = Edge(draft, [3, 1], max_new_tokens=8, drafted=3, sampling=Sampling(), draws=Draws(0))
+    cloud = Cloud(target, [3, 1], sampling=Sampling(), draws=Draws(0))
+    proposed = edge.drafting.finish()
+    half = cloud.verify(proposed.tokens, proposed.distributions)
+    first = next(half)
+    half.close()
+    assert cloud.text == [3, 1] and cloud.session.length <= 1
+    again = list(cloud.verify(proposed.tokens, proposed.distributions))
+    assert again[0] == first and len(again) == 3
+    assert cloud.text == [3, 1, *proposed.tokens[: again[-1].accepted], again[-1].token]
+
+
+def test_a_stop_token_ends_the_text(table: Any) -> None:
+    target = table(4, 5)
+    alone = autoregressive(target, [0], max_new_tokens=40, sampling=Sampling(0.0))
+    for stop in set(alone):
+        found = generate(target, target, [0], max_new_tokens=40, drafted=3, temperature=0, stop=stop).tolist()
+        assert found == alone[: alone.index(stop) + 1]
+
+
+def test_sampling_follows_the_generator(table: Any) -> None:
+    target = table(8, 1)
+    texts = [
+        generate(target, table(8, 2), [0], max_new_tokens=30, generator=torch.Generator().manual_seed(s)).tolist()
+        for s in (0, 0, 1)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt": []}, "at least one token"),
+        ({"prompt": [8]}, "from 0 to 7"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        ({"max_new_tokens": 20_000}, "10000 together"),
+        ({"drafted": -1}, "drafted 0"),
+        ({"ahead": "always"}, "ahead must be one of"),
+    ],
+)
+def test_bad_requests_are_refused(table: Any, change: dict[str, Any], words: str) -> None:
+    options = {"prompt": [0], "max_new_tokens": 4, "drafted": 2, "ahead": "none"} | change
+    with pytest.raises(ValueError, match=words):
+        trace(table(8, 0), table(8, 1), options.pop("prompt"), **options)
+    with pytest.raises(ValueError, match="share one vocabulary, got 7 and 8"):
+        trace(table(8, 0), table(7, 1), [0], max_new_tokens=2)
+    cloud = Cloud(table(8, 0), [0], sampling=Sampling(), draws=Draws(0))
+    with pytest.raises(ValueError, match="distributions that the tokens were drawn from"):
+        next(cloud.verify([1], None))

@@ -1,0 +1,142 @@
+"""Both ends as processes of their own, killed and restarted; and the file that they get their models from."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgebook.decoding import CharacterDecoder, Draws, Exits, Sampling, StagedDecoder, trace
+from edgebook.decoding.service import load_models, save_models
+
+SYMBOLS = "abcdefgh ."
+NEW = 60
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    target = CharacterDecoder(10, 80, width=16, depth=3, heads=2, seed=1)
+    draft = CharacterDecoder(10, 80, width=8, depth=1, heads=1, seed=2)
+    save_models(folder / "target.npz", target, SYMBOLS, Exits(target.head, (1, 2), heads=2, longest=80, seed=3))
+    save_models(folder / "draft.npz", draft, SYMBOLS)
+    return folder / "target.npz", folder / "draft.npz"
+
+
+@pytest.fixture(scope="module")
+def expected(files: tuple[Path, Path]) -> str:
+    target, draft = (load_models(path) for path in files)
+    options = {"max_new_tokens": NEW, "sampling": Sampling(0.8), "draws": Draws(7), "ahead": "none"}
+    return "".join(SYMBOLS[token] for token in trace(target.model, draft.model, [0, 1, 2], **options).tokens)
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "edgebook.decoding.service", *map(str, words)]
+
+
+@contextmanager
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "bufsize": 0}
+    process = subprocess.Popen(command(*words), env=environment, **pipes)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def serving(path: Path, port: int = 0, pass_seconds: float = 0.05) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    with started(
+        "serve", "--target", path, "--address", f"127.0.0.1:{port}", "--pass-seconds", pass_seconds
+    ) as process:
+        line = process.stdout.readline()
+        found = re.fullmatch(r"serving at 127\.0\.0\.1:(\d+)\n", line)
+        assert found, line + process.stderr.read()
+        yield process, int(found[1])
+
+
+def edge(path: Path, port: int, *more: object) -> tuple[object, ...]:
+    words = ("generate", "--draft", path, "--address", f"127.0.0.1:{port}", "--prompt", "abc", "--new", NEW)
+    return (*words, "--temperature", 0.8, "--seed", 7, "--patience", 60, *more)
+
+
+def read(process: subprocess.Popen[str], count: int) -> str:
+    """Read so many characters, or until the process has closed its output."""
+    text = ""
+    while len(text) < count and (more := process.stdout.read(1)):
+        text += more
+    return text
+
+
+def test_killed_servers_and_clients(files: tuple[Path, Path], expected: str) -> None:
+    target, draft = files
+    with serving(target) as (server, port), started(*edge(draft, port)) as client:
+        seen = read(client, 10)
+        server.send_signal(signal.SIGKILL)  # in the middle of a round
+        server.wait(20)
+        with serving(target, port) as (second, _):
+            seen += read(client, 1000)
+            assert (client.wait(60), seen) == (0, expected + "\n")
+            with started(*edge(draft, port)) as killed:
+                seen = read(killed, 10)
+                killed.send_signal(signal.SIGKILL)
+                seen += killed.stdout.read()
+            assert expected.startswith(seen) and len(seen) < NEW
+            done = subprocess.run(command(*edge(draft, port)), capture_output=True, text=True, timeout=60)
+            assert done.stdout == expected + "\n"  # the next client gets the whole text: the seed decides it
+            second.terminate()
+            assert second.wait(30) == 0
+
+
+def test_a_client_without_a_server_says_so_in_one_sentence(files: tuple[Path, Path]) -> None:
+    began = time.monotonic()
+    done = subprocess.run(command(*edge(files[1], 9, "--patience", 0.2)), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"The server at 127\.0\.0\.1:9 has given no answer for 0\.2 s .* 0 of 60 .*\.\n", done.stderr)
+    assert time.monotonic() - began < 50
+
+
+def test_a_file_gives_back_the_same_models(files: tuple[Path, Path], tmp_path: Path) -> None:
+    stored = load_models(files[0])
+    again = StagedDecoder(stored.model, stored.exits).session()
+    target = CharacterDecoder(10, 80, width=16, depth=3, heads=2, seed=1)
+    first = StagedDecoder(target, Exits(target.head, (1, 2), heads=2, longest=80, seed=3)).session()
+    for one, other in zip(again.stages([1, 2, 3], 2), first.stages([1, 2, 3], 2), strict=True):
+        assert torch.equal(one, other)
+    assert stored.symbols == SYMBOLS and load_models(files[1]).exits is None
+
+
+@pytest.mark.parametrize("kind", ["absent", "text", "pickle", "half"])
+def test_files_that_hold_no_decoder_are_refused(files: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "file.npz"
+    if kind == "text":
+        path.write_text("no archive")
+    elif kind == "pickle":
+        np.savez(path, about=np.array([{"sizes": 1}], dtype=object))
+    elif kind == "half":
+        with np.load(files[0]) as data:
+            np.savez(path, **{name: data[name] for name in data.files if "blocks.2" not in name})
+    with pytest.raises(ValueError, match="holds no decoder"):
+        load_models(path)
+
+
+def test_a_character_that_the_draft_does_not_know(files: tuple[Path, Path], capsys: Any) -> None:
+    from edgebook.decoding.service.__main__ import main
+
+    words = edge(files[1], 9)
+    changed = ["a?" if word == "abc" else str(word) for word in words]
+    assert main(changed) == 1
+    assert capsys.readouterr().err == "The draft does not know the character '?'.\n"
