@@ -27,6 +27,7 @@ from edgebook.federated.replies import Update as Update
 from edgebook.federated.sampling import Directory as Directory
 from edgebook.federated.sampling import late_clients as late_clients
 from edgebook.federated.sampling import sample_clients as sample_clients
+from edgebook.federated.shared import made_once as made_once
 from edgebook.federated.strategies import FedAdagrad as FedAdagrad
 from edgebook.federated.strategies import FedAdam as FedAdam
 from edgebook.federated.strategies import FedAvg as FedAvg
