@@ -1,0 +1,175 @@
+"""What a server does with the models of a round: average them, perhaps after their updates have become noisy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from edgebook.federated.randomness import derived_rng
+from edgebook.federated.records import Arrays
+from edgebook.federated.replies import Update
+
+Weighting = Literal["uniform", "samples"]
+NoiseScale = Literal["relative", "absolute"]
+
+EXAMPLES = "num-examples"  # Flower's name for the number of samples of a client
+
+
+def client_weights(updates: Sequence[Update], weighting: Weighting) -> list[float]:
+    r"""Return the share of each client in the average.
+
+    .. math:: w_k = \frac{1}{m} \quad\text{or}\quad w_k = \frac{n_k}{\sum_j n_j}
+
+    Source: McMahan et al., arXiv 1602.05629, weigh by samples; the code of Venkatesha et al., arXiv 2106.06579,
+    weighs all clients alike.
+
+    Parameters
+    ----------
+    updates : sequence of Update
+        Those of a round.
+    weighting : {"uniform", "samples"}
+        Alike, or by the metric `num-examples`.
+
+    Returns
+    -------
+    list of float
+        They add up to 1.
+
+    Raises
+    ------
+    ValueError
+        An unknown weighting, no update, or numbers of examples that are missing or not above zero.
+    """
+    if weighting not in get_args(Weighting):
+        raise ValueError(f"weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}.")
+    if not updates:
+        raise ValueError("An average needs at least one client.")
+    if weighting == "uniform":
+        return [1 / len(updates)] * len(updates)
+    counts = [update.metrics.get(EXAMPLES) for update in updates]
+    for update, count in zip(updates, counts, strict=True):
+        if not isinstance(count, int | float) or not count > 0:
+            raise ValueError(f"Client {update.client} must report '{EXAMPLES}' above 0, got {count!r}.")
+    return [float(count) / sum(counts) for count in counts]
+
+
+def average(models: Sequence[Arrays], weights: Sequence[float], current: Arrays) -> Arrays:
+    r"""Average models array by array, in double precision and in the order given.
+
+    .. math:: \bar\theta = \sum_k w_k \theta_k
+
+    Parameters
+    ----------
+    models : sequence of dict of str to ndarray
+        Of the same names and shapes.
+    weights : sequence of float
+        One for each model.
+    current : dict of str to ndarray
+        The server's model: its integer arrays, such as counters of batches, stay as they are, and its types are kept.
+
+    Returns
+    -------
+    dict of str to ndarray
+        New arrays.
+    """
+    return {
+        name: array.copy()
+        if array.dtype.kind != "f"
+        else np.asarray(sum(w * model[name].astype(np.float64) for w, model in zip(weights, models, strict=True)))
+        .astype(array.dtype)
+        .reshape(array.shape)
+        for name, array in current.items()
+    }
+
+
+def average_metrics(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, float]:
+    """Average the numbers that all clients report, but for the number of examples, which is added up.
+
+    Parameters
+    ----------
+    updates : sequence of Update
+        Those of a round.
+    weights : sequence of float
+        One for each.
+
+    Returns
+    -------
+    dict of str to float
+        Metrics that are lists, or that not all clients report, are left out.
+    """
+    shared = [
+        name
+        for name in updates[0].metrics
+        if all(isinstance(update.metrics.get(name), int | float) for update in updates)
+    ]
+    means = {
+        name: float(sum(w * update.metrics[name] for w, update in zip(weights, updates, strict=True)))
+        for name in shared
+    }
+    if EXAMPLES in means:
+        means[EXAMPLES] = float(sum(update.metrics[EXAMPLES] for update in updates))
+    return means
+
+
+def noisy_updates(
+    updates: Sequence[Update],
+    current: Arrays,
+    sigma: float,
+    *,
+    seed: int,
+    server_round: int,
+    scale: NoiseScale = "relative",
+    spared: Callable[[str], bool] = lambda name: False,
+) -> list[Update]:
+    r"""Add Gaussian noise to what each client sends.
+
+    .. math:: \tilde\theta_k = \theta_k + \sigma\, s_k\, \varepsilon, \qquad
+        s_k = \tfrac{1}{d} \lVert \theta_k - \theta \rVert_1 \ \text{(relative)} \quad\text{or}\quad s_k = 1
+
+    with :math:`d` the number of values of each array, one :math:`s_k` for each array.
+    Source: the code of Venkatesha et al., arXiv 2106.06579, which has the relative scale and spares nothing.
+
+    Parameters
+    ----------
+    updates : sequence of Update
+        Those of a round.
+    current : dict of str to ndarray
+        The model :math:`\theta` that was sent.
+    sigma : float
+        Standard deviation, in units of the scale; 0 changes nothing.
+    seed, server_round : int
+        Seed of the federation and number of the round; each client has its own noise.
+    scale : {"relative", "absolute"}
+        In units of the mean absolute update of each array, or of the weights themselves.
+    spared : callable
+        Names of arrays that get no noise; integers never do.
+
+    Returns
+    -------
+    list of Update
+        With new arrays.
+
+    Raises
+    ------
+    ValueError
+        A negative sigma or an unknown scale.
+    """
+    if not sigma >= 0:
+        raise ValueError(f"The noise of updates must be at least 0, got {sigma}.")
+    if scale not in get_args(NoiseScale):
+        raise ValueError(f"The scale of noise must be one of {', '.join(get_args(NoiseScale))}, got {scale!r}.")
+    if sigma == 0:
+        return list(updates)
+    noisy = []
+    for update in updates:
+        rng = derived_rng(seed, "noise", server_round, update.client)
+        arrays = {}
+        for name, array in update.arrays.items():
+            if array.dtype.kind == "f" and array.size and not spared(name):
+                unit = np.abs(array - current[name]).mean() if scale == "relative" else 1.0
+                array = (array + sigma * float(unit) * rng.standard_normal(array.shape)).astype(array.dtype)
+            arrays[name] = array
+        noisy.append(update._replace(arrays=arrays))
+    return noisy

@@ -1,0 +1,108 @@
+"""A client app under supervision: seeded, on one thread, within its time, and with failures that are answers.
+
+Both engines run this around the client app that they are given, so that a client sees the same in either.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import Any
+
+import torch
+from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict, UserConfig
+from flwr.clientapp import ClientApp
+
+from edgebook.federated.randomness import derived_rng, global_seed
+from edgebook.federated.records import copied
+
+CALL = "edgebook.call"  # a record that travels with each message of a simulation, and that no client sees
+PARTITION_QUERY = "query.partition"
+RAISED = 2  # Flower's code for a client app that raised
+
+
+def announce_partition(app: ClientApp) -> ClientApp:
+    """Let a client app answer which partition it holds, which the strategies of this package ask first.
+
+    Node ids are random in Flower, so sampling by them could not be repeated. In a simulation the engine answers.
+
+    Parameters
+    ----------
+    app : flwr.clientapp.ClientApp
+        Of nodes whose configuration has a `partition-id`.
+
+    Returns
+    -------
+    flwr.clientapp.ClientApp
+        The same app, with a query named "partition".
+    """
+    app.query(PARTITION_QUERY.partition(".")[2])(partition_answer)
+    return app
+
+
+def partition_answer(message: Message, context: Context) -> Message:
+    """Answer with the number of the client's partition."""
+    if "partition-id" not in context.node_config:
+        raise ValueError("The node's configuration must have a partition-id, for example 'partition-id=0'.")
+    number = int(context.node_config["partition-id"])
+    return Message(RecordDict({"partition": MetricRecord({"partition-id": number})}), reply_to=message)
+
+
+class SupervisedApp(ClientApp):
+    """Runs a client app for one message at a time.
+
+    Python's, NumPy's and PyTorch's global generators are seeded from the federation's seed, the client's partition and
+    the number of its call, and put back afterwards. A client that raises, takes too long or returns no message has
+    answered with an error, and its state is as it was before.
+
+    Parameters
+    ----------
+    app : flwr.clientapp.ClientApp
+        What is run.
+    run_config : dict
+        What the client finds in its context.
+    """
+
+    def __init__(self, app: ClientApp, run_config: UserConfig) -> None:
+        super().__init__()
+        self.app, self.run_config = app, run_config
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Return the client's answer, or the error that stands for it."""
+        call = message.content.pop(CALL, None) or ConfigRecord({"seed": 0, "number": 0, "timeout": 0.0})
+        if message.metadata.message_type == PARTITION_QUERY:
+            return partition_answer(message, context)
+        before = copied(context.state)
+        context.run_config = dict(self.run_config)
+        partition = int(context.node_config["partition-id"])
+        drawn = derived_rng(int(call["seed"]), "client", partition, int(call["number"]))
+        with global_seed(int(drawn.integers(2**32))):
+            work = _Work(self.app, message, context)
+            work.start()
+            work.join(float(call["timeout"]) or None)
+        if work.failure is None and isinstance(work.answer, Message):
+            return work.answer
+        context.state = before
+        if work.is_alive():
+            reason = f"no answer within {call['timeout']:g} s"
+        else:
+            reason = work.failure or f"it returned {type(work.answer).__name__} and no Message"
+        return Message(Error(code=RAISED, reason=reason), reply_to=message)
+
+
+class _Work(threading.Thread):
+    """One call of the app, in a thread that can be left behind if it never ends."""
+
+    def __init__(self, app: ClientApp, message: Message, context: Context) -> None:
+        super().__init__(daemon=True)
+        self.task = app, message, context
+        self.answer: Any = None
+        self.failure: str | None = None
+
+    def run(self) -> None:
+        app, message, context = self.task
+        try:
+            torch.set_num_threads(1)  # the order of a sum depends on how many threads share it
+            self.answer = app(message, context)
+        except BaseException as error:
+            self.failure = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"

@@ -1,0 +1,200 @@
+"""Who holds which samples: partitions of a labelled set among clients.
+
+`iid` and `balanced_dirichlet` need nothing but NumPy; `flower_partition` puts any partitioner of Flower Datasets to
+use, of which `dirichlet` and `shards` are the usual ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from flwr_datasets.partitioner import Partitioner
+
+Partition = list[NDArray[np.int64]]
+TRIES = 1000
+
+
+def iid(samples: int, clients: int, *, seed: int = 0) -> Partition:
+    """Deal samples out at random, in equal shares up to one.
+
+    Parameters
+    ----------
+    samples, clients : int
+        How many there are.
+    seed : int
+        Decides who gets what.
+
+    Returns
+    -------
+    list of ndarray of int
+        For each client the sorted positions of its samples.
+
+    Raises
+    ------
+    ValueError
+        More clients than samples, or no client.
+    """
+    _check(samples, clients, 1)
+    return [np.sort(part) for part in np.array_split(np.random.default_rng(seed).permutation(samples), clients)]
+
+
+def balanced_dirichlet(
+    labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, at_least: int = 10
+) -> Partition:
+    r"""Skew the labels of clients, and keep their sizes about equal.
+
+    Class by class, :math:`p \sim \mathrm{Dir}(\alpha \mathbf 1_K)`; clients that hold :math:`N / K` samples already
+    get none, and the class is cut at the cumulative sums of what is left of :math:`p`, normalised again. All of it is
+    repeated until each client has the smallest number.
+    Source: the code of Venkatesha et al., arXiv 2106.06579.
+
+    Parameters
+    ----------
+    labels : array of int, (N,)
+        Class of each sample.
+    clients : int
+        Number of clients K.
+    alpha : float
+        Concentration, above zero: small for few classes per client.
+    seed : int
+        Decides the draws.
+    at_least : int
+        Smallest number of samples of a client.
+
+    Returns
+    -------
+    list of ndarray of int
+        For each client the sorted positions of its samples.
+
+    Raises
+    ------
+    ValueError
+        Numbers that allow no partition, or none was found in a thousand tries.
+    """
+    labels = np.asarray(labels)
+    _check(len(labels), clients, at_least)
+    if not alpha > 0:
+        raise ValueError(f"alpha must be above 0, got {alpha}.")
+    rng = np.random.default_rng(seed)
+    for _ in range(TRIES):
+        parts = _balanced_draw(labels, clients, alpha, rng)
+        if min(map(len, parts)) >= at_least:
+            return [np.sort(part) for part in parts]
+    raise ValueError(
+        f"No partition of {len(labels)} samples among {clients} clients with at least {at_least} each was found at "
+        f"alpha = {alpha}; ask for fewer clients, fewer samples each or a larger alpha."
+    )
+
+
+def _balanced_draw(labels: NDArray, clients: int, alpha: float, rng: np.random.Generator) -> Partition:
+    parts: list[NDArray] = [np.empty(0, np.int64)] * clients
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        shares = rng.dirichlet(np.full(clients, alpha))
+        open_ = np.array([len(part) < len(labels) / clients for part in parts])
+        shares = np.where(open_, shares, 0.0)
+        # All of a tiny Dirichlet draw can fall on clients that are full.
+        shares = shares / shares.sum() if shares.sum() > 0 else open_ / open_.sum()
+        cuts = (np.cumsum(shares)[:-1] * len(members)).astype(int)
+        parts = [np.concatenate(pair) for pair in zip(parts, np.split(members, cuts), strict=True)]
+    return parts
+
+
+def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, at_least: int = 10) -> Partition:
+    """Skew the labels of clients by Flower's Dirichlet partitioner, sizes as they come.
+
+    Parameters
+    ----------
+    labels : array of int, (N,)
+        Class of each sample.
+    clients : int
+        Number of clients.
+    alpha : float
+        Concentration, above zero.
+    seed : int
+        Decides the draws.
+    at_least : int
+        Smallest number of samples of a client; Flower gives up after ten tries.
+
+    Returns
+    -------
+    list of ndarray of int
+        For each client the sorted positions of its samples.
+
+    Raises
+    ------
+    ValueError
+        Numbers that allow no partition.
+    """
+    from flwr_datasets.partitioner import DirichletPartitioner
+
+    _check(len(np.asarray(labels)), clients, at_least)
+    options: dict[str, Any] = {"alpha": float(alpha), "min_partition_size": at_least, "seed": seed}
+    return flower_partition(labels, DirichletPartitioner(clients, "label", **options))
+
+
+def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) -> Partition:
+    """Sort by label, cut into equal shards and deal them out, by Flower's shard partitioner.
+
+    Source: McMahan et al., arXiv 1602.05629, with two shards each.
+
+    Parameters
+    ----------
+    labels : array of int, (N,)
+        Class of each sample.
+    clients, shards_each : int
+        Number of clients, and of shards for each of them.
+    seed : int
+        Decides who gets which.
+
+    Returns
+    -------
+    list of ndarray of int
+        For each client the sorted positions of its samples.
+
+    Raises
+    ------
+    ValueError
+        More shards than samples.
+    """
+    from flwr_datasets.partitioner import ShardPartitioner
+
+    _check(len(np.asarray(labels)), clients, shards_each)
+    options: dict[str, Any] = {"num_shards_per_partition": shards_each, "seed": seed}
+    return flower_partition(labels, ShardPartitioner(clients, "label", **options))
+
+
+def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
+    """Let a partitioner of Flower Datasets divide a set of labels.
+
+    Parameters
+    ----------
+    labels : array of int, (N,)
+        Class of each sample; the partitioner sees a column named "label".
+    partitioner : flwr_datasets.partitioner.Partitioner
+        Not yet given a set.
+
+    Returns
+    -------
+    list of ndarray of int
+        For each partition the sorted positions of its samples.
+    """
+    import warnings
+
+    from datasets import Dataset
+
+    labels = np.asarray(labels)
+    partitioner.dataset = Dataset.from_dict({"label": labels.tolist(), "position": list(range(len(labels)))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Flower warns at each try; the last failure is an error
+        parts = [partitioner.load_partition(k)["position"] for k in range(partitioner.num_partitions)]
+    return [np.sort(np.asarray(part, np.int64)) for part in parts]
+
+
+def _check(samples: int, clients: int, at_least: int) -> None:
+    if clients < 1 or at_least < 0 or samples < clients * max(at_least, 1):
+        raise ValueError(f"{clients} clients with at least {at_least} samples each cannot share {samples} samples.")

@@ -1,0 +1,130 @@
+"""How the rounds of a federation go: who takes part, how answers are weighted, what goes wrong on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from edgebook.federated.averaging import NoiseScale, Weighting
+from edgebook.federated.sampling import late_clients, sample_clients
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """What every round has in common; the same plan gives the same rounds in every engine.
+
+    Parameters
+    ----------
+    clients : int
+        Number of partitions, and so of clients.
+    per_round : int, optional
+        Clients that train in a round; all of them unless it is given.
+    seed : int
+        Decides who takes part, who is late and what the noise is.
+    weighting : {"uniform", "samples"}
+        Whether clients count alike in the average, or by their number of samples.
+    stragglers : float
+        Probability that a client that was drawn is late and does not count; the first one drawn never is.
+        A late client is not even asked, since its answer would not be used.
+    noise : float
+        Gaussian noise on what clients send, see `noisy_updates`.
+    noise_scale : {"relative", "absolute"}
+        Its unit.
+    statistics : tuple of str
+        Endings of the names of running statistics: they are averaged, but get no noise and are nothing that an
+        adaptive optimiser steps along, for variances must not become negative.
+    evaluated : int
+        Clients that evaluate the new model after each round.
+    tolerated : int
+        Clients that may fail in a round without ending the run.
+    wait : float
+        Seconds to wait before the first round for all clients to connect.
+
+    Raises
+    ------
+    ValueError
+        A number outside its range, or an unknown name.
+    """
+
+    clients: int
+    per_round: int | None = None
+    seed: int = 0
+    weighting: Weighting = "uniform"
+    stragglers: float = 0.0
+    noise: float = 0.0
+    noise_scale: NoiseScale = "relative"
+    statistics: tuple[str, ...] = ("running_mean", "running_var")
+    evaluated: int = 0
+    tolerated: int = 0
+    wait: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.clients < 1:
+            raise ValueError(f"A federation needs at least one client, got {self.clients}.")
+        if not 1 <= self.drawn <= self.clients:
+            raise ValueError(f"per_round must lie between 1 and the {self.clients} clients, got {self.per_round}.")
+        if not 0 <= self.evaluated <= self.clients:
+            raise ValueError(f"evaluated must lie between 0 and the {self.clients} clients, got {self.evaluated}.")
+        if not 0 <= self.stragglers <= 1:
+            raise ValueError(f"stragglers must lie between 0 and 1, got {self.stragglers}.")
+        if self.seed < 0 or self.tolerated < 0 or self.wait < 0 or not self.noise >= 0:
+            raise ValueError("seed, noise, tolerated and wait must be at least 0.")
+        for name, allowed in (("weighting", Weighting), ("noise_scale", NoiseScale)):
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}.")
+
+    @property
+    def drawn(self) -> int:
+        """Clients drawn for a round."""
+        return self.clients if self.per_round is None else self.per_round
+
+    def trained(self, server_round: int) -> list[int]:
+        """Return the clients that train in a round and answer in time, in the order of partitions.
+
+        Parameters
+        ----------
+        server_round : int
+            Number of the round.
+
+        Returns
+        -------
+        list of int
+            Partitions.
+        """
+        chosen = sample_clients(self.clients, self.drawn, seed=self.seed, server_round=server_round)
+        late = late_clients(chosen, self.stragglers, seed=self.seed, server_round=server_round)
+        return sorted(set(chosen) - set(late))
+
+    def tested(self, server_round: int) -> list[int]:
+        """Return the clients that evaluate after a round, in the order of partitions.
+
+        Parameters
+        ----------
+        server_round : int
+            Number of the round.
+
+        Returns
+        -------
+        list of int
+            Partitions.
+        """
+        return sorted(
+            sample_clients(
+                self.clients, self.evaluated, seed=self.seed, server_round=server_round, purpose="evaluation"
+            )
+        )
+
+    def is_statistic(self, name: str) -> bool:
+        """Tell whether an array holds running statistics.
+
+        Parameters
+        ----------
+        name : str
+            Name of the array in the model.
+
+        Returns
+        -------
+        bool
+            Whether it ends like one of `statistics`.
+        """
+        return name.endswith(self.statistics) if self.statistics else False

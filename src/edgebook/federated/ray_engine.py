@@ -1,0 +1,146 @@
+"""The engine "ray": Flower's own simulation, with the same supervision and the same counting."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.run import Run
+
+from edgebook.federated.grid import Calls
+from edgebook.federated.sampling import Directory
+
+SLACK = 60.0  # seconds beyond the clients' own limits, within which an answer must have arrived
+
+
+class RelayGrid(Grid):
+    """Flower's grid, with a record on each message that the supervised app reads.
+
+    Parameters
+    ----------
+    grid : flwr.serverapp.Grid
+        Flower's.
+    clients, workers : int
+        Number of clients, and of those that work at the same time.
+    calls : Calls
+        Where calls are counted.
+    """
+
+    def __init__(self, grid: Grid, clients: int, workers: int, calls: Calls) -> None:
+        self._grid, self._workers, self._calls = grid, workers, calls
+        self.partitions = Directory(clients).connected(grid, wait=SLACK)
+        if len(self.partitions) < clients:
+            raise RuntimeError(f"Only {len(self.partitions)} of {clients} simulated clients came up.")
+        self._client_of = {node: client for client, node in self.partitions.items()}
+
+    def set_run(self, run: Run) -> None:
+        """Set what the run is called."""
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return self._grid.run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Return a message; Flower's older way of making one."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the nodes, in the order of partitions."""
+        return list(self.partitions.values())
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """Return what Flower knows of the nodes."""
+        return self._grid.get_nodes()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages on; they are numbered, and not counted as traffic."""
+        return self._grid.push_messages([self._relayed(message, None) for message in messages])
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the answers that have arrived."""
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Send messages on and wait for the answers; each client has all of the timeout to itself."""
+        sent = list(messages)
+        if not sent:
+            return []
+        patience = None if timeout is None else timeout * math.ceil(len(sent) / self._workers) + SLACK
+        relayed = [self._relayed(message, timeout) for message in sent]
+        replies = list(self._grid.send_and_receive(relayed, timeout=patience))
+        by_node = {reply.metadata.src_node_id: reply for reply in replies}
+        for message in sent:
+            node = message.metadata.dst_node_id
+            self._calls.keep(message, by_node.get(node), self._client_of[node])
+        return sorted(replies, key=lambda reply: self._client_of[reply.metadata.src_node_id])
+
+    def _relayed(self, message: Message, timeout: float | None) -> Message:
+        return Message(self._calls.content(message, timeout), metadata=message.metadata)
+
+
+def run_ray(
+    serve: Callable[[Grid, Context], None], app: ClientApp, clients: int, workers: int | None, calls: Calls
+) -> None:
+    """Run Flower's simulation with one CPU for each client at work.
+
+    Raises
+    ------
+    ValueError
+        Ray is not installed.
+    """
+    if find_spec("ray") is None:
+        raise ValueError("engine 'ray' needs Ray, which is not installed: install edgebook[ray], or use 'local'.")
+    workers = workers or os.cpu_count() or 1
+    server, failures = ServerApp(), []
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:
+        try:
+            serve(RelayGrid(grid, clients, workers, calls), context)
+        except BaseException as error:
+            failures.append(error)
+
+    with _quiet_flower():
+        from flwr.simulation import run_simulation
+
+        run_simulation(server, app, clients, backend_config=_resources(workers))
+    if failures:
+        raise failures[0]
+
+
+def _resources(workers: int) -> dict[str, dict[str, int | float | bool]]:
+    init = {"num_cpus": workers, "include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    return {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": init}
+
+
+@contextmanager
+def _quiet_flower() -> Iterator[None]:
+    """Keep Flower and Ray from reporting over the network, from warning, and from changing the environment for good."""
+    from flwr.supercore import telemetry
+
+    wanted = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    kept = dict(os.environ)
+    reports = telemetry.FLWR_TELEMETRY_ENABLED
+    telemetry.FLWR_TELEMETRY_ENABLED = os.environ.get("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.update({name: value for name, value in wanted.items() if name not in kept})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray's warnings are about its own future
+            yield
+    finally:
+        telemetry.FLWR_TELEMETRY_ENABLED = reports
+        os.environ.clear()
+        os.environ.update(kept)

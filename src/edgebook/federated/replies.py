@@ -1,0 +1,139 @@
+"""From answers to updates: in the order of partitions, checked, with failures that name the client and the round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from flwr.app import Message
+
+from edgebook.federated.records import Arrays, to_arrays
+
+
+class Failure(NamedTuple):
+    """A client that was asked and gave nothing to use.
+
+    Attributes
+    ----------
+    round, client : int
+        Number of the round, partition of the client.
+    reason : str
+        What it did instead.
+    details : str
+        Its traceback, if there is one.
+    """
+
+    round: int
+    client: int
+    reason: str
+    details: str = ""
+
+
+class ClientError(RuntimeError):
+    """A client failed; the message names it and the round, and `failure` holds both and the reason.
+
+    Parameters
+    ----------
+    failure : Failure
+        What happened.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"Client {failure.client} failed in round {failure.round}: {failure.reason}.")
+        self.failure = failure
+        if failure.details:
+            self.add_note(failure.details)
+
+
+class Update(NamedTuple):
+    """What one client contributes to a round.
+
+    Attributes
+    ----------
+    client : int
+        Its partition.
+    arrays : dict of str to ndarray
+        Its model, all of it.
+    metrics : dict
+        What it reports, for example `num-examples`.
+    """
+
+    client: int
+    arrays: Arrays
+    metrics: dict[str, object]
+
+
+def collect(
+    replies: Iterable[Message],
+    asked: Mapping[int, int],
+    *,
+    server_round: int,
+    sent: Arrays | None,
+    timeout: str = "in time",
+) -> tuple[list[Update], list[Failure]]:
+    """Read the answers of a round.
+
+    Parameters
+    ----------
+    replies : iterable of flwr.app.Message
+        In any order.
+    asked : mapping of int to int
+        Partition to node of every client that an answer is expected of.
+    server_round : int
+        Number of the round.
+    sent : dict of str to ndarray, optional
+        The model that was sent; answers must hold arrays of the same names and shapes, with finite values.
+        None where only metrics are expected.
+    timeout : str
+        Said of a client that did not answer.
+
+    Returns
+    -------
+    list of Update, list of Failure
+        Both in the order of partitions.
+    """
+    by_node = {reply.metadata.src_node_id: reply for reply in replies}
+    updates, failures = [], []
+    for client, node in sorted(asked.items()):
+        reply = by_node.get(node)
+        arrays, problem, details = {}, "", ""
+        if reply is None:
+            problem = f"no answer {timeout}"
+        elif reply.has_error():
+            problem, details = _reason(reply)
+        else:
+            arrays, problem = _read(reply, sent)
+        if problem:
+            failures.append(Failure(server_round, client, problem.rstrip("."), details))
+        else:
+            updates.append(Update(client, arrays, dict(next(iter(reply.content.metric_records.values()), {}))))
+    return updates, failures
+
+
+def _reason(reply: Message) -> tuple[str, str]:
+    """Return the error of a reply in one line, and what else it says."""
+    text = reply.error.reason.strip() or f"error {reply.error.code}"
+    first, _, rest = text.partition("\n")
+    return " ".join(first.split()), rest.strip()
+
+
+def _read(reply: Message, sent: Arrays | None) -> tuple[Arrays, str]:
+    """Return the arrays of a reply, and what is wrong with it or nothing."""
+    records, metrics = reply.content.array_records, reply.content.metric_records
+    if len(metrics) > 1:
+        return {}, f"it returned {len(metrics)} metric records, and at most one is allowed"
+    if sent is None:
+        return {}, ""
+    if len(records) != 1:
+        return {}, f"it returned {len(records)} array records, and one is needed"
+    arrays = to_arrays(next(iter(records.values())))
+    if arrays.keys() != sent.keys():
+        missing, unknown = sorted(sent.keys() - arrays.keys()), sorted(arrays.keys() - sent.keys())
+        return {}, f"it returned other arrays than it was sent: {missing} are missing, {unknown} are unknown"
+    for name, array in arrays.items():
+        if array.shape != sent[name].shape:
+            return {}, f"its array '{name}' has the shape {array.shape} and not {sent[name].shape}"
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return {}, f"its array '{name}' holds values that are not finite"
+    return arrays, ""
