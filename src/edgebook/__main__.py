@@ -69,7 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     point = commands.add_parser("point", help="run one point of a sweep; a notebook that fails is noted as its outcome")
     point.add_argument("sweep", help="a name that 'sweep' shows")
     point.add_argument("id", help="an id that 'sweep <name>' shows")
-    point.add_argument("--timeout", type=float, metavar="S", help="wall-clock limit in seconds; default: the tier's")
     commands.add_parser("check", help="ledger, notebooks, contents and configuration against each other")
     prepare = commands.add_parser("prepare", help="write all notebooks with a tier's parameters, not executed")
     prepare.add_argument("--tier", default="quick", help="default: quick")
@@ -181,7 +180,7 @@ def _point(asked: argparse.Namespace) -> int:
     from edgebook.sweeps.outcome import run_point
     from edgebook.sweeps.points import find_point
 
-    outcome = run_point(find_point(asked.sweep, asked.id), asked.timeout)
+    outcome = run_point(find_point(asked.sweep, asked.id))
     print(f"{asked.id}: {outcome['status']} after {outcome['seconds']:g} s")
     if outcome["message"]:
         print(outcome["message"])

@@ -22,7 +22,7 @@ from edgebook.sweeps.points import Point
 FILE = "outcome.json"
 
 
-def run_point(point: Point, timeout: float | None = None) -> dict[str, Any]:
+def run_point(point: Point) -> dict[str, Any]:
     """Execute a point and return its outcome, which is also written into the point's folder, last of all.
 
     The folder gets ``<notebook>.ipynb``, executed as far as it came, and ``outcome.json``, which holds the record and
@@ -32,19 +32,12 @@ def run_point(point: Point, timeout: float | None = None) -> dict[str, Any]:
     ----------
     point : Point
         What to run.
-    timeout : float, optional
-        Wall-clock limit in seconds, by default that of the tier.
 
     Returns
     -------
     dict
         ``status`` is ``done`` or ``failed``, with a ``message``; then ``seconds``, ``commit``, ``dirty``,
         ``fingerprint``, ``record`` and ``metrics``.
-
-    Raises
-    ------
-    ValueError
-        A time limit that is not positive; nothing has been executed.
     """
     executed, record, metrics = (point.folder / f"{point.notebook}.{end}" for end in ("ipynb", "json", "metrics.json"))
     point.folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +47,7 @@ def run_point(point: Point, timeout: float | None = None) -> dict[str, Any]:
     commit, dirty = revision(project_root())
     said = ""
     try:
-        asked = {"tier": point.tier, "settings": point.settings, "timeout": timeout}
+        asked = {"tier": point.tier, "settings": point.settings, "timeout": point.limit}
         runner.run(point.notebook, **asked, out=point.folder, failed=executed)
     except runner.RunError as error:
         said = error.said

@@ -22,7 +22,8 @@ class Sweep(BaseModel):
     """A notebook, a tier, values for all points, and either a grid or a list of points.
 
     ``base`` goes before the tier's values, and the values of a point before both. ``seeds`` is how many paired
-    repetitions each point has. ``shows`` names the claims that the page draws, all of them where it is empty.
+    repetitions each point has, ``limit`` how many seconds a point may take, by default as many as its tier. ``shows``
+    names the claims that the page draws, all of them where it is empty.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +33,7 @@ class Sweep(BaseModel):
     tier: str
     base: dict[str, Any] = {}
     seeds: int | None = Field(None, ge=1, strict=True)
+    limit: float | None = Field(None, gt=0)
     grid: dict[str, list[Any]] | None = None
     listed: list[dict[str, Any]] | None = Field(None, alias="list")
     shows: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class Point(NamedTuple):
     tier: str
     settings: dict[str, notebooks.Value]
     values: dict[str, notebooks.Value]
+    limit: float | None  # seconds; None is the tier's
 
     @property
     def folder(self) -> Path:
@@ -92,6 +93,7 @@ def _points(sweep: Sweep) -> list[Point]:
             sweep.tier,
             {name: values[name] for name in settings},
             values,
+            sweep.limit,
         )
         if point.id in found:
             raise ValueError(f"The point {point.label(sweep.varied)} stands more than once.")
