@@ -147,6 +147,7 @@ rule record:
 
 rule sweep:
     input:
+        outcomes, # a point that is forgotten is missing here; the table alone would not miss it
         f"_build/sweeps/{SWEEP}.parquet",
     shell:
         "{PYTHON} -m edgebook sweep {SWEEP} --summary"
