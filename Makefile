@@ -73,12 +73,12 @@ serve: venv ## show the rendered book on this machine's loopback address (PORT=8
 	@echo "== The book is at http://127.0.0.1:$(PORT)/ until Ctrl-C"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
-sweep: venv ## every point of a sweep, and its table (NAME=sweep, PROFILE=profiles/slurm); resumes where it was stopped
+sweep: venv ## every point of a sweep, and its table (NAME=sweep); resumes where it was stopped
 	@test -n '$(NAME)' || { echo "Name the sweep: make sweep NAME=quick" >&2; exit 1; }
 	@$(BIN)/python -m edgebook sweep '$(NAME)' >/dev/null
 	@echo "== Running the sweep $(NAME); every point that is done stays done"
-	@$(BIN)/snakemake sweep $(if $(PROFILE),--workflow-profile '$(PROFILE)',--cores $(JOBS)) --config name='$(NAME)'
-	@echo "== Its table is at _build/sweeps/$(NAME).csv and .parquet; 'make book' gives it a page"
+	@$(BIN)/snakemake sweep --cores $(JOBS) --config name='$(NAME)'
+	@echo "== Its table is at _build/sweeps/$(NAME).csv and .parquet"
 
 record: venv ## the verdict-grade run of one paper into results/full (PAPER=name); resumes where it was stopped
 	@test -n '$(PAPER)' || { echo "Name the paper: make record PAPER=activation-density-pruning" >&2; exit 1; }

@@ -1,1 +1,1 @@
-"""Sweeps: a grid of parameters for one notebook, its points, what became of each, one table and one page."""
+"""Sweeps: a grid of parameters for one notebook, its points, what became of each, and one table."""

@@ -23,7 +23,7 @@ class Sweep(BaseModel):
 
     ``base`` goes before the tier's values, and the values of a point before both. ``seeds`` is how many paired
     repetitions each point has, ``limit`` how many seconds a point may take, by default as many as its tier. ``shows``
-    names the claims that the page draws, all of them where it is empty.
+    names the claims to look at first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
