@@ -7,6 +7,7 @@ PYTHON ?= python3
 JOBS   ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 PORT   ?= 8000
 PAPER  ?=
+NAME   ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -25,7 +26,7 @@ export MALLOC_TRIM_THRESHOLD_ := 100000000000
 # Notebooks find the kernel of this environment, not one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help venv book test lab serve record clean distclean
+.PHONY: help venv book test lab serve sweep record clean distclean
 
 help: ## this list
 	@echo "make <target>, where target is one of:"
@@ -71,6 +72,13 @@ serve: venv ## show the rendered book on this machine's loopback address (PORT=8
 	@test -f _build/html/index.html || { echo "There is no book yet: run 'make book' first." >&2; exit 1; }
 	@echo "== The book is at http://127.0.0.1:$(PORT)/ until Ctrl-C"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+sweep: venv ## every point of a sweep, and its table (NAME=sweep); resumes where it was stopped
+	@test -n '$(NAME)' || { echo "Name the sweep: make sweep NAME=quick" >&2; exit 1; }
+	@$(BIN)/python -m edgebook sweep '$(NAME)' >/dev/null
+	@echo "== Running the sweep $(NAME); every point that is done stays done"
+	@$(BIN)/snakemake sweep --cores $(JOBS) --config name='$(NAME)'
+	@echo "== Its table is at _build/sweeps/$(NAME).csv and .parquet"
 
 record: venv ## the verdict-grade run of one paper into results/full (PAPER=name); resumes where it was stopped
 	@test -n '$(PAPER)' || { echo "Name the paper: make record PAPER=activation-density-pruning" >&2; exit 1; }

@@ -4,6 +4,7 @@
 #   snakemake --cores all execute                           its notebooks only
 #   snakemake --cores all quick                             every notebook at tier quick
 #   snakemake --cores all record --config paper=<notebook>  a verdict-grade run into results/full
+#   snakemake --cores all sweep --config name=<sweep>       every point of a sweep, and its table
 #
 # Out of date is what has another content, not another date: a notebook, a file of the package that it uses,
 # its ledger, its parameter values, the lock file. Each rule calls one command, so that any executor will do.
@@ -11,7 +12,10 @@
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 
 os.environ["EDGEBOOK_ROOT"] = os.getcwd()
 
@@ -19,6 +23,7 @@ from edgebook import notebooks, sources
 
 PYTHON = sys.executable
 PAPERS, PAGES = notebooks.paper_names(), notebooks.page_names()
+SWEEP = str(config.get("name") or "")
 CHOSEN = [notebooks.find(config["paper"]).stem] if config.get("paper") else PAPERS
 RUN = (
     "{PYTHON} -m edgebook run {wildcards.name} --tier {params.tier} --out _build/{params.tier} > {log} 2>&1"
@@ -26,16 +31,39 @@ RUN = (
 )
 
 
+def planned(sweep):
+    """Return the points of a sweep by id; a sweep that asks for something wrong is refused here, before any runs."""
+    if not sweep:
+        return {}
+    from edgebook.sweeps import outcome, points
+
+    try:
+        found = {point.id: point for point in points.points_of(sweep)}
+    except ValueError as error:
+        sys.exit(str(error))  # one sentence, where an exception would come with a traceback
+    if workflow.is_main_process and not workflow.dryrun:  # points that failed are run again, in this call's jobs
+        outcome.forget_failures(point.folder for point in found.values())
+    return found
+
+
+POINTS = planned(SWEEP)
+
+
 def names(known):
     """Return the regular expression of some names, or one that nothing matches."""
     return "|".join(known) or "(?!)"
 
 
-def used(wildcards):
-    """Return the files that decide what a notebook shows."""
-    found = [*sources.source_files(notebooks.find(wildcards.name)), Path("constraints.txt").resolve()]
-    found += Path("book/claims").resolve().glob(f"{wildcards.name}.yml")
+@cache
+def files_behind(name):
+    """Return the files that decide what a notebook shows, beside itself."""
+    found = [*sources.source_files(notebooks.find(name)), Path("constraints.txt").resolve()]
+    found += Path("book/claims").resolve().glob(f"{name}.yml")
     return sorted(os.path.relpath(path) for path in found if path.exists())
+
+
+def used(wildcards):
+    return files_behind(wildcards.name)
 
 
 def shown(wildcards):
@@ -68,8 +96,32 @@ def written():
     return sorted(map(str, kept)) + ["_config.yml", "_toc.yml"]
 
 
+def used_by_point(wildcards):
+    """Return the notebook of a point and the files behind it."""
+    name = POINTS[wildcards.point].notebook
+    return [os.path.relpath(notebooks.find(name)), *files_behind(name)]
+
+
+def outcomes(wildcards):
+    """Return what became of every point of the sweep."""
+    if not POINTS:
+        from edgebook.sweeps.plan import sweep_names
+
+        raise WorkflowError(f"Name the sweep with --config name=<sweep>; there are {', '.join(sweep_names())}.")
+    return [f"_build/points/{point}/outcome.json" for point in POINTS]
+
+
 wildcard_constraints:
     tier="quick|book",
+
+
+localrules:
+    book,
+    execute,
+    quick,
+    record,
+    sweep,
+    table,
 
 
 rule book:
@@ -91,6 +143,14 @@ rule quick:
 rule record:
     input:
         expand("_build/full/{name}.json", name=CHOSEN),
+
+
+rule sweep:
+    input:
+        outcomes, # a point that is forgotten is missing here; the table alone would not miss it
+        f"_build/sweeps/{SWEEP}.parquet",
+    shell:
+        "{PYTHON} -m edgebook sweep {SWEEP} --summary"
 
 
 rule paper:
@@ -151,6 +211,36 @@ rule full:
         "Executing {wildcards.name} at tier full; cells done: {log}"
     shell:
         "export EDGEBOOK_RESUME=_build/cache; " + RUN + "; mkdir -p results/full && cp {output[1]} results/full/"
+
+
+rule point:
+    wildcard_constraints:
+        point=names(POINTS),
+    input:
+        used_by_point,
+    output:
+        "_build/points/{point}/outcome.json",
+    log:
+        "_build/logs/points/{point}.log",
+    message:
+        "Running point {wildcards.point} of {SWEEP}; cells done: {log}"
+    shell:
+        "{PYTHON} -m edgebook point {SWEEP} {wildcards.point} > {log} 2>&1 || {{ tail -n 1 {log} >&2; exit 1; }}"
+
+
+rule table:
+    input:
+        outcomes,
+        lambda wildcards: f"notebooks/sweeps/{SWEEP}.yml",
+    output:
+        f"_build/sweeps/{SWEEP}.parquet",
+        f"_build/sweeps/{SWEEP}.csv",
+    log:
+        f"_build/logs/sweeps/{SWEEP}.log",
+    params:
+        points=list(POINTS),
+    shell:
+        "{PYTHON} -m edgebook sweep {SWEEP} --table > {log} 2>&1 || {{ tail -n 1 {log} >&2; exit 1; }}"
 
 
 rule render:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m edgebook run|list|scoreboard|check|prepare``."""
+"""The command line: ``python -m edgebook run|list|scoreboard|compare|sweep|point|check|prepare``."""
 
 from __future__ import annotations
 
@@ -59,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="the papers with their claims and budgets")
     board = commands.add_parser("scoreboard", help="every claim of every paper with its verdict")
     board.add_argument("--markdown", action="store_true", help="a line per paper, as in the README")
+    compare = commands.add_parser("compare", help="what changed between two records; 1 if a verdict is worse")
+    compare.add_argument("before", type=Path, help="a record, or a folder of records")
+    compare.add_argument("after", type=Path, help="the same, to be compared with it")
+    sweep = commands.add_parser("sweep", help="the sweeps, or the points of one and what became of them")
+    sweep.add_argument("name", nargs="?", help="a file of notebooks/sweeps, without suffix")
+    sweep.add_argument("--table", action="store_true", help="write the table of all points that have been run")
+    sweep.add_argument("--summary", action="store_true", help="tell only which points failed or are missing")
+    point = commands.add_parser("point", help="run one point of a sweep; a notebook that fails is noted as its outcome")
+    point.add_argument("sweep", help="a name that 'sweep' shows")
+    point.add_argument("id", help="an id that 'sweep <name>' shows")
     commands.add_parser("check", help="ledger, notebooks, contents and configuration against each other")
     prepare = commands.add_parser("prepare", help="write all notebooks with a tier's parameters, not executed")
     prepare.add_argument("--tier", default="quick", help="default: quick")
@@ -141,6 +151,42 @@ def _scoreboard(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(asked: argparse.Namespace) -> int:
+    from edgebook.ledger.comparison import compare_paths
+
+    said, worse = compare_paths(asked.before, asked.after)
+    print(said)
+    return 1 if worse else 0
+
+
+def _sweep(asked: argparse.Namespace) -> int:
+    from edgebook.sweeps import summary
+
+    if asked.name is None:
+        print(summary.listed())
+        return 0
+    if asked.table:
+        from edgebook.sweeps.table import write_table
+
+        for path in write_table(asked.name):
+            print(path)
+        return 0
+    said, whole = summary.told(asked.name, only_problems=asked.summary)
+    print(said)
+    return 0 if whole or not asked.summary else 1
+
+
+def _point(asked: argparse.Namespace) -> int:
+    from edgebook.sweeps.outcome import run_point
+    from edgebook.sweeps.points import find_point
+
+    outcome = run_point(find_point(asked.sweep, asked.id))
+    print(f"{asked.id}: {outcome['status']} after {outcome['seconds']:g} s")
+    if outcome["message"]:
+        print(outcome["message"])
+    return 0
+
+
 def _check(_: argparse.Namespace) -> int:
     from edgebook.checks import check
 
@@ -158,7 +204,16 @@ def _prepare(asked: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "list": _list, "scoreboard": _scoreboard, "check": _check, "prepare": _prepare}
+_COMMANDS = {
+    "run": _run,
+    "list": _list,
+    "scoreboard": _scoreboard,
+    "compare": _compare,
+    "sweep": _sweep,
+    "point": _point,
+    "check": _check,
+    "prepare": _prepare,
+}
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is taken down in order

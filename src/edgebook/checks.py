@@ -32,6 +32,7 @@ def check(root: Path) -> list[str]:
         _ledgers,
         _parameter_cells,
         _tier_file,
+        _sweeps,
         _contents,
         _configuration,
         _citations,
@@ -130,6 +131,15 @@ def _tier_file(root: Path) -> Iterator[str]:
         if not _refusal(notebooks.parameters, notebooks.find(name)):
             for tier in notebooks.tiers():
                 yield from _refusal(notebooks.overrides, name, tier)
+
+
+def _sweeps(root: Path) -> Iterator[str]:
+    """Every sweep asks for a notebook, tier, parameters and claims that exist, with values of their types."""
+    from edgebook.sweeps.plan import sweep_names
+    from edgebook.sweeps.points import points_of
+
+    for name in sweep_names():
+        yield from _refusal(points_of, name)
 
 
 def _contents(root: Path) -> Iterator[str]:

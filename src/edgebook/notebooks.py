@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,8 @@ def read_tiers() -> dict[str, dict[str, dict[str, Any]]]:
     """
     if not tier_file().exists():
         return {}
-    try:
-        table = yaml.safe_load(tier_file().read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"notebooks/tiers.yml is not YAML: {' '.join(str(error).split())}.") from None
+    stat = tier_file().stat()
+    table = _tier_table(tier_file(), stat.st_mtime_ns, stat.st_size)
     names = [*paper_names(), *page_names()]
     if not isinstance(table, dict):
         raise ValueError("notebooks/tiers.yml must map notebooks to tiers.")
@@ -113,6 +112,15 @@ def read_tiers() -> dict[str, dict[str, dict[str, Any]]]:
             if not isinstance(values, dict | None):
                 raise ValueError(f"notebooks/tiers.yml, {name}, {tier}: must map parameters to values.")
     return {name: {tier: dict(v or {}) for tier, v in by_tier.items()} for name, by_tier in table.items()}
+
+
+@lru_cache(maxsize=8)
+def _tier_table(path: Path, _mtime: int, _size: int) -> Any:
+    """Read the tier file once for all points of a sweep."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"notebooks/tiers.yml is not YAML: {' '.join(str(error).split())}.") from None
 
 
 def overrides(name: str, tier: str) -> dict[str, Value]:

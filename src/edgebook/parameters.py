@@ -12,6 +12,7 @@ import json
 import math
 import tokenize
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +60,13 @@ def parameters(path: Path) -> dict[str, Parameter]:
         There is not exactly one such cell, or one of its lines is not ``name: type = literal  # help``.
     """
     path = Path(path)
+    stat = path.stat()
+    return dict(_parameters(path, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=64)
+def _parameters(path: Path, _mtime: int, _size: int) -> dict[str, Parameter]:
+    """Read a notebook's parameters once for all points of a sweep."""
     tagged = [cell["source"] for cell in cells(path) if "parameters" in tags(cell)]
     if len(tagged) != 1:
         raise ValueError(f"{path.name} has {len(tagged)} cells tagged 'parameters'; it must have one.")

@@ -31,7 +31,14 @@ _FOLDERS = ("EDGEBOOK_DATA", "EDGEBOOK_RESUME")
 
 
 class RunError(RuntimeError):
-    """A notebook that was started did not finish; the message is one sentence."""
+    """A notebook that was started did not finish; the message is one sentence.
+
+    ``said`` is what went wrong, without the place of the notebook that was kept.
+    """
+
+    def __init__(self, said: str, kept: Path | None = None) -> None:
+        super().__init__(f"{said}; the notebook with its traceback is at {kept}." if kept else f"{said}.")
+        self.said = said
 
 
 class _NoKernelError(RunError):
@@ -44,6 +51,7 @@ def run(
     tier: str = "book",
     settings: Mapping[str, object] | None = None,
     out: Path | str | None = None,
+    failed: Path | str | None = None,
     timeout: float | None = None,
 ) -> Path:
     """Execute a notebook and return the path of the executed copy.
@@ -58,6 +66,8 @@ def run(
         Parameter values that go before those of the tier.
     out : path, optional
         Folder for the executed notebook and its record; by default ``_build/runs/<tier>`` of the checkout.
+    failed : path, optional
+        Where a notebook that fails is kept; by default ``_build/failed/<name>.ipynb`` of the checkout.
     timeout : float, optional
         Wall-clock limit in seconds, by default that of the tier in `LIMITS`.
 
@@ -67,8 +77,8 @@ def run(
         Unknown notebook, tier or parameter, a value of the wrong type, or a limit that is not positive;
         nothing has been executed.
     RunError
-        The notebook raised, took too long, or its kernel died. What was executed is kept in
-        ``_build/failed``, and earlier results in ``out`` are as they were.
+        The notebook raised, took too long, or its kernel died. What was executed is kept at ``failed``, and
+        earlier results in ``out`` are as they were.
     """
     source = notebooks.find(name)
     values = notebooks.resolve(name, tier, settings)
@@ -76,10 +86,11 @@ def run(
     if limit is not None and not limit > 0:
         raise ValueError(f"The time limit must be above 0 seconds, not {limit:g}.")
     folder = Path(out).expanduser().resolve() if out else project_root() / "_build" / "runs" / tier
+    kept = Path(failed).expanduser().resolve() if failed else project_root() / "_build" / "failed" / source.name
     try:
-        return _attempt(source, changed(name, values), limit, folder)
+        return _attempt(source, changed(name, values), limit, folder, kept)
     except _NoKernelError:  # it happens on a machine that is short of memory or processes for a moment
-        return _attempt(source, changed(name, values), limit, folder)
+        return _attempt(source, changed(name, values), limit, folder, kept)
 
 
 def prepare(tier: str, out: Path | str) -> list[Path]:
@@ -107,13 +118,13 @@ def changed(name: str, values: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in values.items() if value != declared[key].default}
 
 
-def _attempt(source: Path, values: Mapping[str, object], limit: float | None, folder: Path) -> Path:
+def _attempt(source: Path, values: Mapping[str, object], limit: float | None, folder: Path, kept: Path) -> Path:
     with _private_folder() as private:
         outcome = _execute(source, values, private, limit)
         if outcome["status"] == "no kernel":
-            raise _NoKernelError(f"{source.stem}: {outcome['message']}.")
+            raise _NoKernelError(f"{source.stem}: {outcome['message']}")
         if outcome["status"] != "done":
-            raise RunError(_keep_failure(source.stem, private, outcome["message"]))
+            raise RunError(f"{source.stem}: {outcome['message']}", _keep_failure(private, kept))
         for record in sorted((private / "out").glob("*.json")):
             _publish(record, folder / record.name)
         return _publish(private / "notebook.ipynb", folder / source.name)
@@ -201,15 +212,14 @@ def _environment(private: Path) -> dict[str, str]:
     }
 
 
-def _keep_failure(name: str, private: Path, message: str) -> str:
-    """Keep what was executed for reading; return the sentence that says what went wrong and where it is."""
+def _keep_failure(private: Path, target: Path) -> Path | None:
+    """Keep what was executed for reading; return where it is, or None where nothing of it can be read."""
     executed = private / "notebook.ipynb"
     try:
         notebooks.cells(executed)
     except (ValueError, FileNotFoundError):  # killed before, or while, it was written
-        return f"{name}: {message}."
-    kept = _publish(executed, project_root() / "_build" / "failed" / f"{name}.ipynb")
-    return f"{name}: {message}; the notebook with its traceback is at {kept}."
+        return None
+    return _publish(executed, target)
 
 
 def _publish(file: Path, target: Path) -> Path:

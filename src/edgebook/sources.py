@@ -25,12 +25,15 @@ WITHOUT_NUMBERS = (
     "book",
     "checks",
     "ledger",
+    "metrics",
     "notebooks",
     "parameters",
     "paths",
+    "revision",
     "runner",
     "sources",
     "style",
+    "sweeps",
     "worker",
 )
 

@@ -75,7 +75,7 @@ def test_every_part_is_known(root: Path) -> None:
     """A new folder of kernels must be named above, or its imports would go unchecked."""
     package = root / "src" / "edgebook"
     folders = {path.parent.name for path in package.glob("*/__init__.py")}
-    assert folders - KERNELS == {"ledger"}
+    assert folders - KERNELS == {"ledger", "sweeps"}
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def test_record_and_serve_say_what_is_missing(checkout: Path) -> None:
         os.utime(checkout / name, (1, 1))
     for target, words in (
         ("record", "Name the paper: make record PAPER="),
+        ("sweep", "Name the sweep: make sweep NAME="),
         ("serve", "There is no book yet"),
     ):
         done = make(checkout, target)

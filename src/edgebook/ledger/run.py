@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from edgebook.ledger.claims import Ledger, load_ledger
 from edgebook.ledger.judging import holm_verdicts, judge
 from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
 from edgebook.paths import project_root
+from edgebook.revision import revision
 
 _PACKAGES = (
     "edgebook", "torch", "torchvision", "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "Torch-Pruning",
@@ -115,7 +115,7 @@ class Run:
             )
             for claim, judged, after_holm in zip(claims, judgements, holm_verdicts(judgements), strict=True)
         ]
-        commit, dirty = _commit(self._root)
+        commit, dirty = revision(self._root)
         return Record(
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
             parameters=self.parameters, seeds=tuple(seeds), results=tuple(results),
@@ -158,17 +158,6 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
     if parameters.get("batch_size", 1) < 1:
         raise ValueError(f"batch_size must be at least 1, got {parameters['batch_size']}.")
     return Run(notebook, parameters, root)
-
-
-def _commit(root: Path) -> tuple[str | None, bool]:
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=20)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    return git("rev-parse", "HEAD"), git("status", "--porcelain") != ""
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,175 @@
+"""What changed between two records: verdicts, values with their intervals, and what the runs were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgebook.ledger.claims import Verdict
+from edgebook.ledger.record import ClaimResult, Record, load_record
+from edgebook.ledger.scoreboard import commit_mark, hardware_line
+from edgebook.ledger.wording import duration, estimate
+
+BEST_FIRST = (Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.INCONCLUSIVE, Verdict.CONTRADICTED)
+"""The one order of verdicts. The other two say that there is no verdict, which is not on this scale."""
+
+_GONE = "no longer there"
+_NEW = "not there"
+
+
+def worse(before: Verdict | None, after: Verdict | None) -> bool:
+    """Tell whether a verdict got worse: it went down the scale, or there was one and there is none any more.
+
+    A first verdict is never worse than none, not even a contradiction: nothing was known before.
+
+    Parameters
+    ----------
+    before, after : Verdict or None
+        None where the record does not have the claim.
+
+    Returns
+    -------
+    bool
+    """
+    if before not in BEST_FIRST:
+        return False
+    return after not in BEST_FIRST or BEST_FIRST.index(after) > BEST_FIRST.index(before)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One claim in two records; None where a record does not have it."""
+
+    claim: str
+    before: ClaimResult | None
+    after: ClaimResult | None
+
+    @property
+    def worse(self) -> bool:
+        """Whether the verdict got worse."""
+        return worse(*self._verdicts)
+
+    @property
+    def better(self) -> bool:
+        """Whether the verdict went up the scale."""
+        before, after = self._verdicts
+        return before in BEST_FIRST and after in BEST_FIRST and worse(after, before)
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two intervals do not touch; False where one of them has none."""
+        if self.before is None or self.after is None or self.before.interval is None or self.after.interval is None:
+            return False
+        (low, high), (other_low, other_high) = self.before.interval, self.after.interval
+        return high < other_low or other_high < low
+
+    @property
+    def same(self) -> bool:
+        """Whether claim, samples and verdict are equal."""
+        first, second = ((one.claim, one.samples, one.verdict) if one else None for one in (self.before, self.after))
+        return first == second
+
+    @property
+    def _verdicts(self) -> tuple[Verdict | None, Verdict | None]:
+        first, second = (one.verdict if one else None for one in (self.before, self.after))
+        return first, second
+
+    def __str__(self) -> str:
+        first, second = self._verdicts
+        words = str(first or _NEW) if first == second else f"{first or _NEW} -> {second or _GONE}"
+        mark = "worse" if self.worse else "better" if self.better else "" if first == second else "changed"
+        reworded = bool(self.before and self.after and self.before.claim != self.after.claim)
+        notes = [mark] * bool(mark) + ["the intervals do not touch"] * self.apart
+        notes += ["the claim itself has changed"] * reworded
+        tail = f"  ({', '.join(notes)})" if notes else ""
+        return f"  {self.claim:<7} {words}{tail}\n          {_estimate(self.before)} -> {_estimate(self.after)}"
+
+
+def changes(before: Record, after: Record) -> list[Change]:
+    """Return every claim of either record, in the order of the second, then of the first.
+
+    Raises
+    ------
+    ValueError
+        The records belong to different notebooks.
+    """
+    if before.notebook != after.notebook:
+        raise ValueError(f"One record is of '{before.notebook}', the other of '{after.notebook}'.")
+    first, second = ({result.claim.id: result for result in record.results} for record in (before, after))
+    return [Change(claim, first.get(claim), second.get(claim)) for claim in dict.fromkeys([*second, *first])]
+
+
+def as_text(before: Record, after: Record) -> str:
+    """Write what changed between two records of a notebook: the runs, then each claim that is not the same."""
+    found = changes(before, after)
+    told = [change for change in found if not change.same]
+    lines = [f"{after.notebook}: tier {before.tier} -> {after.tier}" if before.tier != after.tier
+             else f"{after.notebook}, tier {after.tier}"]  # fmt: skip
+    lines += [f"  {name}: {one} -> {other}" for name, (one, other) in _circumstances(before, after).items()]
+    lines += [str(change) for change in told]
+    counts = {
+        "worse": sum(change.worse for change in found),
+        "better": sum(change.better for change in found),
+        "with other values": len(told),
+        "the same": len(found) - len(told),
+    }
+    return "\n".join([*lines, "  claims: " + ", ".join(f"{n} {name}" for name, n in counts.items())])
+
+
+def compare_paths(before: Path, after: Path) -> tuple[str, bool]:
+    """Compare two records, or all records of the same name in two folders.
+
+    Parameters
+    ----------
+    before, after : Path
+        Two files, or two folders; records that only the second folder has are new and not compared.
+
+    Returns
+    -------
+    tuple of str and bool
+        What changed, and whether a verdict got worse.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no record to compare; also where a record of the first folder is missing in the second.
+    ValueError
+        A file is no valid record, or the two belong to different notebooks.
+    """
+    pairs = [(load_record(one), load_record(other)) for one, other in _pairs(before, after)]
+    told = "\n\n".join(as_text(*pair) for pair in pairs)
+    return told, any(change.worse for pair in pairs for change in changes(*pair))
+
+
+def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
+    if not (before.is_dir() and after.is_dir()):
+        return [(before, after)]
+    names = sorted(path.name for path in before.glob("*.json") if not path.name.endswith(".metrics.json"))
+    if not names:
+        raise FileNotFoundError(f"There is no record in {before}.")
+    return [(before / name, after / name) for name in names]
+
+
+def _estimate(result: ClaimResult | None) -> str:
+    return _NEW if result is None else estimate(result.mean, result.interval, result.claim.unit)
+
+
+def _circumstances(before: Record, after: Record) -> dict[str, tuple[str, str]]:
+    """Return what the runs themselves differ in."""
+    facts = [_facts(before), _facts(after)]
+    names = dict.fromkeys([*facts[0], *facts[1]])
+    pairs = {name: (facts[0].get(name, _NEW), facts[1].get(name, _GONE)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _facts(record: Record) -> Mapping[str, str]:
+    parameters = {f"parameter {name}": str(value) for name, value in record.parameters.items() if name != "tier"}
+    versions = {f"version of {name}": value for name, value in record.versions.items()}
+    return parameters | versions | {
+        "seeds": " ".join(map(str, record.seeds)),
+        "commit": commit_mark(record.commit, record.dirty),
+        "fingerprint": record.fingerprint,
+        "hardware": hardware_line(record.hardware),
+        "time": duration(record.seconds),
+    }  # fmt: skip

@@ -1,0 +1,101 @@
+"""What became of a point: one file, written when all else is there, for a point that failed too.
+
+A notebook that fails is a result of a sweep as well: its point is finished, and other points do not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from edgebook import notebooks, runner
+from edgebook.paths import project_root
+from edgebook.revision import revision
+from edgebook.sweeps.points import Point
+
+FILE = "outcome.json"
+
+
+def run_point(point: Point) -> dict[str, Any]:
+    """Execute a point and return its outcome, which is also written into the point's folder, last of all.
+
+    The folder gets ``<notebook>.ipynb``, executed as far as it came, and ``outcome.json``, which holds the record and
+    the metrics of the run. What an earlier run left there is removed first.
+
+    Parameters
+    ----------
+    point : Point
+        What to run.
+
+    Returns
+    -------
+    dict
+        ``status`` is ``done`` or ``failed``, with a ``message``; then ``seconds``, ``commit``, ``dirty``,
+        ``fingerprint``, ``record`` and ``metrics``.
+    """
+    executed, record, metrics = (point.folder / f"{point.notebook}.{end}" for end in ("ipynb", "json", "metrics.json"))
+    point.folder.mkdir(parents=True, exist_ok=True)
+    for path in (point.folder / FILE, executed, record, metrics):
+        path.unlink(missing_ok=True)
+    clock = time.perf_counter()
+    commit, dirty = revision(project_root())
+    said = ""
+    try:
+        asked = {"tier": point.tier, "settings": point.settings, "timeout": point.limit}
+        runner.run(point.notebook, **asked, out=point.folder, failed=executed)
+    except runner.RunError as error:
+        said = error.said
+        if not executed.is_file():  # nothing of it could be kept
+            shutil.copyfile(notebooks.find(point.notebook), executed)
+    found = _read(record)
+    if found is not None and found["fingerprint"] != point.fingerprint:
+        said = f"{point.notebook}: the notebook or a kernel was changed while it ran"
+    outcome = {
+        "status": "failed" if said else "done",
+        "message": said,
+        "seconds": round(time.perf_counter() - clock, 1),
+        "commit": commit,
+        "dirty": dirty,
+        "fingerprint": point.fingerprint,
+        "record": None if said else found,
+        "metrics": None if said else _read(metrics),
+    }
+    _write(point.folder / FILE, outcome)
+    return outcome
+
+
+def read_outcome(folder: Path) -> dict[str, Any] | None:
+    """Return the outcome that lies in a folder, None where the point has not been finished."""
+    return _read(folder / FILE)
+
+
+def forget_failures(folders: Iterable[Path]) -> int:
+    """Remove the outcomes of points that failed, so that they are run again; return how many there were.
+
+    Their notebooks stay until then.
+    """
+    forgotten = 0
+    for folder in folders:
+        outcome = read_outcome(folder)
+        if outcome is not None and outcome["status"] != "done":
+            (folder / FILE).unlink()
+            forgotten += 1
+    return forgotten
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    with suppress(FileNotFoundError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(value), encoding="utf-8")
+    os.replace(part, path)

@@ -1,0 +1,70 @@
+"""A sweep in words: which there are, and what became of each point of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from edgebook.sweeps.outcome import read_outcome
+from edgebook.sweeps.plan import load, sweep_names
+from edgebook.sweeps.points import Point, points_of
+
+
+def listed() -> str:
+    """Return a line per sweep: its name, how many points it has of which notebook, and what it asks."""
+    lines = []
+    for name in sweep_names():
+        sweep, points = load(name), points_of(name)
+        lines.append(f"{name:22s} {len(points):3d} points of {sweep.notebook}, tier {sweep.tier}: {sweep.says}")
+    return "\n".join(lines)
+
+
+def told(name: str, only_problems: bool = False) -> tuple[str, bool]:
+    """Return what became of the points of a sweep, and whether all of them are done.
+
+    Parameters
+    ----------
+    name : str
+        Name of the sweep.
+    only_problems : bool
+        Leave out the lines of points that are done.
+
+    Returns
+    -------
+    tuple of str and bool
+        A line per point, then one that counts them; True where none has failed or is missing.
+
+    Raises
+    ------
+    ValueError
+        There is no such sweep, or its file is no valid one.
+    """
+    varied, points = load(name).varied, points_of(name)
+    outcomes = [read_outcome(point.folder) for point in points]
+    found = zip(points, outcomes, strict=True)
+    lines = [_line(point, outcome, varied) for point, outcome in found if not (only_problems and _done(outcome))]
+    states = [_state(outcome) for outcome in outcomes]
+    counted = ", ".join(f"{states.count(state)} {state}" for state in ("done", "failed", "not run") if state in states)
+    lines.append(f"{name}: {len(points)} points, {counted}.")
+    return "\n".join(lines), set(states) == {"done"}
+
+
+def _line(point: Point, outcome: dict[str, Any] | None, varied: list[str]) -> str:
+    text = f"{point.id}  {_state(outcome):8s} {point.label(varied)}"
+    if outcome is None or _done(outcome):
+        return text
+    kept = point.folder / f"{point.notebook}.ipynb"
+    return f"{text}\n  {outcome['message']}; its notebook is at {_short(kept)}"
+
+
+def _state(outcome: dict[str, Any] | None) -> str:
+    return "not run" if outcome is None else outcome["status"]
+
+
+def _done(outcome: dict[str, Any] | None) -> bool:
+    return _state(outcome) == "done"
+
+
+def _short(path: Path) -> str:
+    return os.path.relpath(path)

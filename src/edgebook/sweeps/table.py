@@ -1,0 +1,168 @@
+"""The table of a sweep: a row per point and claim, as Parquet and as CSV, each written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from edgebook import notebooks
+from edgebook.ledger.judging import MINIMUM_SEEDS
+from edgebook.measure.statistics import mean_interval
+from edgebook.paths import project_root
+from edgebook.sweeps.outcome import read_outcome
+from edgebook.sweeps.points import Point, points_of
+
+Row = dict[str, Any]
+
+_TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+_BEFORE = {"sweep": pa.string(), "notebook": pa.string(), "point": pa.string()}
+_AFTER = {
+    "kind": pa.string(),  # claim, control, metric, failure, or nothing where a notebook records nothing
+    "claim": pa.string(),  # id of the claim or name of the metric
+    "unit": pa.string(),
+    "samples": pa.int64(),
+    "value": pa.float64(),  # mean over the seeds
+    "low": pa.float64(),  # 95 % interval of the mean
+    "high": pa.float64(),
+    "verdict": pa.string(),  # of a claim or control; "failed" for a failure
+    "reason": pa.string(),
+    "seconds": pa.float64(),  # of the whole point, on the clock
+    "commit": pa.string(),
+    "dirty": pa.bool_(),
+    "fingerprint": pa.string(),  # of notebook and kernels, as in the record
+}
+
+
+def table_path(sweep: str, suffix: str = ".parquet") -> Path:
+    """Return where the table of a sweep is written."""
+    return project_root() / "_build" / "sweeps" / f"{sweep}{suffix}"
+
+
+def schema_of(notebook: str) -> pa.Schema:
+    """Return the columns of a table: sweep, notebook and point, each parameter, and what was measured."""
+    declared = notebooks.parameters(notebooks.find(notebook)).values()
+    given = {parameter.name: _TYPES[parameter.type] for parameter in declared}
+    return pa.schema(list((_BEFORE | given | _AFTER).items()))
+
+
+def rows_of(sweep: str) -> list[Row]:
+    """Return the rows of all finished points, in the order of the sweep and of the ledger.
+
+    A point that failed has one row, of the kind ``failure``; a point that has not been run has none.
+
+    Raises
+    ------
+    ValueError
+        There is no such sweep, or its file is no valid one.
+    """
+    return [row for point in points_of(sweep) for row in _of_point(sweep, point)]
+
+
+def write_table(sweep: str) -> list[Path]:
+    """Write the table of a sweep as Parquet and as CSV; return both paths.
+
+    A reader sees the earlier file or the new one, never half of either.
+
+    Raises
+    ------
+    ValueError
+        There is no such sweep, its file is no valid one, or none of its points has been run.
+    """
+    rows = rows_of(sweep)
+    if not rows:
+        raise ValueError(f"No point of the sweep '{sweep}' has been run yet.")
+    table = pa.Table.from_pylist(rows, schema=schema_of(rows[0]["notebook"]))
+    parquet, text = table_path(sweep), table_path(sweep, ".csv")
+    _publish(parquet, lambda part: pq.write_table(table, part))
+    _publish(text, lambda part: _write_csv(part, rows, table.schema.names))
+    return [parquet, text]
+
+
+def read_table(path: Path) -> list[Row]:
+    """Read a table that `write_table` has written as Parquet.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    """
+    return pq.read_table(path).to_pylist()
+
+
+def _of_point(sweep: str, point: Point) -> Iterator[Row]:
+    outcome = read_outcome(point.folder)
+    if outcome is None:
+        return
+    ends = {name: outcome[name] for name in ("seconds", "commit", "dirty", "fingerprint")}
+    begins = {"sweep": sweep, "notebook": point.notebook, "point": point.id} | point.values
+    yield from (begins | found | ends for found in _measured(outcome))
+
+
+def _measured(outcome: Mapping[str, Any]) -> list[Row]:
+    if outcome["status"] != "done":
+        return [_row("failure", "", "", [], None, None, "failed", outcome["message"])]
+    return [*_claims(outcome), *_metrics(outcome)] or [_row("nothing", "", "", [], None, None, None, "")]
+
+
+def _claims(outcome: Mapping[str, Any]) -> Iterator[Row]:
+    for result in (outcome["record"] or {}).get("results", ()):
+        claim = result["claim"]
+        yield _row(
+            claim["kind"],
+            claim["id"],
+            claim["unit"],
+            result["samples"],
+            result["mean"],
+            result["interval"],
+            result["verdict"],
+            result["reason"],
+        )
+
+
+def _metrics(outcome: Mapping[str, Any]) -> Iterator[Row]:
+    for name, values in (outcome["metrics"] or {}).items():
+        interval = mean_interval(values) if len(values) >= MINIMUM_SEEDS else None
+        yield _row("metric", name, "", values, sum(values) / len(values), interval, None, "")
+
+
+def _row(
+    kind: str,
+    claim: str,
+    unit: str,
+    samples: Sequence[float],
+    value: float | None,
+    interval: Sequence[float] | None,
+    verdict: str | None,
+    reason: str,
+) -> Row:
+    low, high = interval or (None, None)
+    return {
+        "kind": kind, "claim": claim, "unit": unit, "samples": len(samples), "value": value,
+        "low": low, "high": high, "verdict": verdict, "reason": reason,
+    }  # fmt: skip
+
+
+def _write_csv(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _publish(target: Path, write: Callable[[Path], None]) -> None:
+    """Have a file written beside its place, and put it there when it is whole and on the disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)

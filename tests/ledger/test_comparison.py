@@ -1,0 +1,141 @@
+"""Two records beside each other: which verdicts got worse, and what else changed."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from edgebook.__main__ import main
+from edgebook.ledger import Claim, ClaimResult, Record, Verdict, judge, save_record
+from edgebook.ledger.comparison import BEST_FIRST, Change, as_text, changes, compare_paths, worse
+from edgebook.ledger.record import Hardware
+
+# From each verdict (rows) to each (columns), in the order of the names: w is worse.
+NAMES = ["reproduced", "direction only", "inconclusive", "contradicted", "not testable here", "not judged at this tier"]
+TABLE = """
+. w w w w w
+. . w w w w
+. . . w w w
+. . . . w w
+. . . . . .
+. . . . . .
+"""
+MACHINE = Hardware(cpu="a", cores=2, gpu=None, platform="Linux x86_64")
+
+
+def claim(identity: str, **more: object) -> Claim:
+    given = {"says": "It is so.", "where": "abstract", "measures": "m", "unit": "points", "expects": "positive"}
+    return Claim.model_validate({**given, "id": identity, "margin": 1.0, **more})
+
+
+def result(identity: str, samples: list[float], **more: object) -> ClaimResult:
+    judged = judge(claim(identity, **more), samples, "full")
+    fields = {**judged._asdict(), "gap": None, "holm_verdict": judged.verdict}
+    return ClaimResult(claim=claim(identity, **more), samples=tuple(samples), **fields)
+
+
+def record(*results: ClaimResult, **more: object) -> Record:
+    given = {
+        "notebook": "toy", "title": "Toys", "tier": "full", "scale": "toys", "parameters": {"tier": "full", "seeds": 5},
+        "seeds": tuple(range(5)), "results": results, "commit": "a" * 40, "dirty": False, "fingerprint": "f" * 16,
+        "versions": {"python": "3.11"}, "hardware": MACHINE, "seconds": 10.0, "started": "2026-01-01",
+    }  # fmt: skip
+    return Record.model_validate({**given, **more})
+
+
+STRONG, WEAK, WRONG = [2.0, 2.1, 2.2, 1.9, 2.0], [1.0, 3.0, 0.5, -1.0, 2.0], [-2.0, -2.1, -2.2, -1.9, -2.0]
+
+
+def test_the_table_speaks_of_every_verdict() -> None:
+    assert [str(verdict) for verdict in Verdict] == NAMES
+    assert set(BEST_FIRST) < set(Verdict)
+
+
+@pytest.mark.parametrize(("row", "column"), list(product(range(6), range(6))))
+def test_every_pair_of_verdicts(row: int, column: int) -> None:
+    mark = TABLE.split("\n")[row + 1].split()[column]
+    assert worse(Verdict(NAMES[row]), Verdict(NAMES[column])) is (mark == "w")
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_lost_verdict_is_worse_and_a_new_one_is_not(verdict: Verdict) -> None:
+    assert worse(verdict, None) is (verdict in BEST_FIRST)
+    assert not worse(None, verdict)
+
+
+def test_what_changed_is_told_with_its_intervals_and_the_rest_is_counted() -> None:
+    before = record(result("T-1", STRONG), result("T-2", WEAK), result("T-3", STRONG))
+    after = record(
+        result("T-1", WRONG), result("T-2", STRONG), result("T-3", STRONG),
+        parameters={"tier": "full", "seeds": 8}, fingerprint="e" * 16, commit="b" * 40,
+    )  # fmt: skip
+    lines = as_text(before, after).splitlines()
+    assert lines[0] == "toy, tier full"
+    assert lines[1:4] == [
+        "  parameter seeds: 5 -> 8",
+        "  commit: aaaaaaa -> bbbbbbb",
+        f"  fingerprint: {'f' * 16} -> {'e' * 16}",
+    ]
+    assert lines[4:8] == [
+        "  T-1     reproduced -> contradicted  (worse, the intervals do not touch)",
+        "          2.04 [1.90, 2.18] points -> -2.04 [-2.18, -1.90] points",
+        "  T-2     inconclusive -> reproduced  (better)",
+        "          1.1 [-0.8, 3.0] points -> 2.04 [1.90, 2.18] points",
+    ]
+    assert lines[8:] == ["  claims: 1 worse, 1 better, 2 with other values, 1 the same"]
+
+
+def test_claims_that_come_and_go_are_told() -> None:
+    found = changes(record(result("T-1", STRONG)), record(result("T-2", WRONG)))
+    assert [(change.claim, change.worse) for change in found] == [("T-2", False), ("T-1", True)]
+    assert "not there -> contradicted" in str(found[0])
+    assert "reproduced -> no longer there  (worse)" in str(found[1])
+
+
+def test_another_claim_under_the_same_id_is_told() -> None:
+    change = Change("T-1", result("T-1", STRONG), result("T-1", STRONG, margin=0.5))
+    assert not change.same
+    assert "reproduced  (the claim itself has changed)" in str(change)
+
+
+def test_records_of_different_notebooks_are_refused() -> None:
+    with pytest.raises(ValueError, match="One record is of 'toy', the other of 'toys'"):
+        changes(record(), record(notebook="toys"))
+
+
+def test_the_command_exits_1_only_when_a_verdict_got_worse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = save_record(record(result("T-1", STRONG)), tmp_path / "good")
+    bad = save_record(record(result("T-1", WRONG)), tmp_path / "bad")
+    assert main(["compare", str(good), str(bad)]) == 1
+    assert "contradicted  (worse" in capsys.readouterr().out
+    assert main(["compare", str(bad), str(good)]) == 0
+    assert main(["compare", str(good.parent), str(bad.parent)]) == 1
+    assert main(["compare", str(good.parent), str(good.parent)]) == 0
+    assert "0 worse, 0 better, 0 with other values, 1 the same" in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared_gets_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = save_record(record(result("T-1", STRONG)), tmp_path / "good")
+    (tmp_path / "empty").mkdir()
+    broken = tmp_path / "broken.json"
+    broken.write_text("{}", encoding="utf-8")
+    for pair in (
+        (good, tmp_path / "none.json"),
+        (tmp_path / "empty", good.parent),
+        (good.parent, tmp_path / "empty"),
+        (good, broken),
+    ):
+        assert main(["compare", *map(str, pair)]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "record" in said
+
+
+def test_folders_are_compared_file_by_file(tmp_path: Path) -> None:
+    for name, samples in (("a", STRONG), ("b", WRONG)):
+        save_record(record(result("T-1", STRONG)), tmp_path / name)
+        save_record(record(result("T-1", samples), notebook="other"), tmp_path / name)
+    told, got_worse = compare_paths(tmp_path / "a", tmp_path / "b")
+    assert got_worse
+    assert [line for line in told.splitlines() if "tier" in line] == ["other, tier full", "toy, tier full"]
