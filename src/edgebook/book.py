@@ -11,7 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from edgebook.paths import project_root
+from edgebook.sweeps.pages import write_pages
 
 _SKIPPED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "claims")
 _WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|Error:")
@@ -19,6 +22,8 @@ _WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|Error:")
 
 def stage(executed: Path, stage_dir: Path, root: Path | None = None) -> list[str]:
     """Lay out the tree that Sphinx reads, replacing what an earlier call left there.
+
+    Sweeps get pages that stand in no source: their list, and a page for each that has a table.
 
     Parameters
     ----------
@@ -37,7 +42,7 @@ def stage(executed: Path, stage_dir: Path, root: Path | None = None) -> list[str
     Raises
     ------
     ValueError
-        ``stage_dir`` is not empty and was not made by this function.
+        ``stage_dir`` is not empty and was not made by this function, or the file of a sweep is no valid one.
     """
     root = root or project_root()
     _empty(stage_dir)
@@ -53,6 +58,7 @@ def stage(executed: Path, stage_dir: Path, root: Path | None = None) -> list[str
         if not done.is_file():
             missing.append(source.stem)
         shutil.copy2(done if done.is_file() else source, stage_dir / source.parent.name / source.name)
+    _add_to_contents(stage_dir / "_toc.yml", write_pages(stage_dir))
     return missing
 
 
@@ -107,6 +113,18 @@ def _empty(stage_dir: Path) -> None:
         raise ValueError(f"{stage_dir} is not empty and was not staged by this command; name another folder.")
     shutil.rmtree(stage_dir, ignore_errors=True)
     (stage_dir / "records").mkdir(parents=True)
+
+
+def _add_to_contents(file: Path, pages: Sequence[str]) -> None:
+    """Add the pages of the sweeps before the reference, or last where there is none."""
+    if not pages:
+        return
+    table = yaml.safe_load(file.read_text(encoding="utf-8"))
+    first = {"file": pages[0]} | ({"sections": [{"file": page} for page in pages[1:]]} if pages[1:] else {})
+    captions = [part.get("caption") for part in table["parts"]]
+    place = captions.index("Reference") if "Reference" in captions else len(captions)
+    table["parts"].insert(place, {"caption": "Sweeps", "chapters": [first]})
+    file.write_text(yaml.safe_dump(table, sort_keys=False), encoding="utf-8")
 
 
 def _without_icon(page: Path) -> None:
