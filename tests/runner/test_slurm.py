@@ -1,0 +1,64 @@
+"""The sweep ``quick`` on a SLURM cluster of one machine gives the table of a run without one.
+
+``.ci/slurm start`` starts such a cluster and says what SLURM_CONF must be for its clients.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgebook.sweeps import table
+
+ANSWER, END = 20, 900  # seconds for a cluster to answer, and for a sweep to end
+# A job of this cluster is seen at once, where a large one is asked seldom; and it has no accounts.
+SLURM = ["--workflow-profile", "profiles/slurm", "--latency-wait", "5",
+         "--slurm-init-seconds-before-status-checks", "3", "--slurm-status-command", "squeue"]  # fmt: skip
+TIMED = "seconds"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> None:
+    """Skip without a cluster, or fail in continuous integration, where there must be one."""
+    said = "No SLURM cluster answers: start one with `.ci/slurm start` and set SLURM_CONF as it says."
+    try:
+        done = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=ANSWER)
+        there = bool(os.environ.get("SLURM_CONF")) and done.returncode == 0 and bool(done.stdout.strip())
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        there = False
+    if not there and os.environ.get("CI") == "true":
+        pytest.fail(said)
+    if not there:
+        pytest.skip(said)
+
+
+def swept(root: Path, folder: Path, words: list[str]) -> tuple[list[dict], str]:
+    """Run the sweep in a copy of the checkout; return the table without what differs, and what was said."""
+    folder.mkdir()
+    hidden = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+    for name in ("src", "notebooks", "profiles", "book"):
+        shutil.copytree(root / name, folder / name, ignore=hidden)
+    for name in ("Snakefile", "constraints.txt"):
+        shutil.copy(root / name, folder / name)
+    environment = os.environ | {"PYTHONPATH": str(folder / "src"), "EDGEBOOK_ROOT": str(folder)}
+    line = [sys.executable, "-m", "snakemake", "sweep", *words, "--config", "name=quick"]
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=END)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = table.read_table(folder / "_build/sweeps/quick.parquet")
+    return [{name: value for name, value in row.items() if name != TIMED} for row in rows], done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+def test_the_quick_sweep_on_slurm_gives_the_same_table(cluster: None, root: Path, tmp_path: Path) -> None:
+    here, said = swept(root, tmp_path / "here", ["--cores", "2"])
+    assert len({row["point"] for row in here}) == 4 and {row["kind"] for row in here} >= {"claim", "control"}
+    assert "SLURM jobid" not in said
+    there, said = swept(root, tmp_path / "there", SLURM)
+    assert said.count("submitted with SLURM jobid") == 4, "every point is a job of the cluster"
+    assert there == here
