@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,29 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMETERS = 'tier: str = "book"  # tier\nseeds: int = 3  # how many\nrate: float = 0.5  # of learning\n'
+# In place of papermill with a kernel: it executes the cells of a notebook, so that a point takes a moment.
+WORKER = """
+import json, sys, traceback
+from pathlib import Path
+task = json.loads(Path(sys.argv[1]).read_text())
+private = Path(task["private"])
+cells = json.loads(Path(task["source"]).read_text())["cells"]
+namespace, outcome = {}, {"status": "done", "message": ""}
+try:
+    for number, cell in enumerate(cells):
+        exec("".join(cell["source"]), namespace)
+        namespace |= task["values"] if number == 0 else {}
+except Exception as error:
+    outcome = {"status": "failed", "message": f"cell {number + 1}: {error}"}
+(private / "notebook.ipynb").write_text(json.dumps({"cells": cells}))
+(private / "outcome.json").write_text(json.dumps(outcome))
+"""
+CELLS = (
+    "import os, time\nfrom pathlib import Path\nfrom edgebook.metrics import save_metrics\n"
+    "calls = Path(os.environ['EDGEBOOK_ROOT'], 'calls')\ncalls.open('a').write(f'{seeds} {rate}\\n')\ntime.sleep(0.2)",
+    "broken = calls.with_name('broken').exists() and (seeds, rate) == (3, 0.5)\nif broken:\n    raise ValueError('no')",
+    "save_metrics('toy', {'product': seeds * rate})",
+)
 
 
 class Checkout:
@@ -79,3 +103,20 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checko
 def printed():
     """The function that reads what an executed notebook has printed."""
     return text_of
+
+
+@pytest.fixture
+def flow(checkout: Checkout) -> Checkout:
+    """The checkout with the workflow, a notebook that counts its runs, and the package with a stand-in for the worker.
+
+    The sweep is for the test to write.
+    """
+    shutil.copy(REPOSITORY / "Snakefile", checkout.root)
+    shutil.copytree(REPOSITORY / "profiles/default", checkout.root / "profiles/default")
+    hidden = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "src/edgebook", checkout.root / "real/edgebook", ignore=hidden)
+    checkout.write("real/edgebook/worker.py", WORKER)
+    checkout.environment["PYTHONPATH"] = str(checkout.root / "real")
+    checkout.notebook("notebooks/toy.ipynb", *CELLS)
+    checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}}\n")
+    return checkout

@@ -20,28 +20,6 @@ import pytest
 from edgebook.sweeps import table
 from edgebook.sweeps.points import points_of
 
-WORKER = """
-import json, sys, traceback
-from pathlib import Path
-task = json.loads(Path(sys.argv[1]).read_text())
-private = Path(task["private"])
-cells = json.loads(Path(task["source"]).read_text())["cells"]
-namespace, outcome = {}, {"status": "done", "message": ""}
-try:
-    for number, cell in enumerate(cells):
-        exec("".join(cell["source"]), namespace)
-        namespace |= task["values"] if number == 0 else {}
-except Exception as error:
-    outcome = {"status": "failed", "message": f"cell {number + 1}: {error}"}
-(private / "notebook.ipynb").write_text(json.dumps({"cells": cells}))
-(private / "outcome.json").write_text(json.dumps(outcome))
-"""
-CELLS = (
-    "import os, time\nfrom pathlib import Path\nfrom edgebook.metrics import save_metrics\n"
-    "calls = Path(os.environ['EDGEBOOK_ROOT'], 'calls')\ncalls.open('a').write(f'{seeds} {rate}\\n')\ntime.sleep(0.2)",
-    "broken = calls.with_name('broken').exists() and (seeds, rate) == (3, 0.5)\nif broken:\n    raise ValueError('no')",
-    "save_metrics('toy', {'product': seeds * rate})",
-)
 SWEEP = "says: W?\nnotebook: toy\ntier: quick\ngrid: {seeds: [1, 2, 3, 4, 5, 6], rate: [0.25, 0.5, 1.0, 2.0]}\n"
 LINE = [sys.executable, "-m", "snakemake", "sweep", "--cores", "2", "--quiet", "all", "--config"]
 # Of the columns, the only one that two runs may differ in.
@@ -49,19 +27,10 @@ TIMED = "seconds"
 
 
 @pytest.fixture
-def flow(checkout):
-    """A checkout with a sweep of 24 points, and the package with a stand-in for the worker."""
-    repository = checkout.environment["PYTHONPATH"].removesuffix("/src")
-    shutil.copy(f"{repository}/Snakefile", checkout.root)
-    shutil.copytree(f"{repository}/profiles/default", checkout.root / "profiles/default")
-    hidden = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(f"{repository}/src/edgebook", checkout.root / "real/edgebook", ignore=hidden)
-    checkout.write("real/edgebook/worker.py", WORKER)
-    checkout.environment["PYTHONPATH"] = str(checkout.root / "real")
-    checkout.notebook("notebooks/toy.ipynb", *CELLS)
-    checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}}\n")
-    checkout.write("notebooks/sweeps/toy.yml", SWEEP)
-    return checkout
+def flow(flow):
+    """The checkout with a sweep of 24 points."""
+    flow.write("notebooks/sweeps/toy.yml", SWEEP)
+    return flow
 
 
 def sweep(flow, name="toy"):
