@@ -80,11 +80,10 @@ sweep: venv ## every point of a sweep, and its table (NAME=sweep); resumes where
 	@$(BIN)/snakemake sweep --cores $(JOBS) --config name='$(NAME)'
 	@echo "== Its table is at _build/sweeps/$(NAME).csv and .parquet"
 
-record: venv ## the verdict-grade run of one paper into results/full (PAPER=name); resumes where it was stopped
-	@test -n '$(PAPER)' || { echo "Name the paper: make record PAPER=activation-density-pruning" >&2; exit 1; }
-	@echo "== Running $(PAPER) at tier full; this takes from half an hour to some hours"
-	@$(BIN)/snakemake --cores $(JOBS) --rerun-incomplete --nolock record --config paper='$(PAPER)'
-	@echo "== Recorded in results/full/$(PAPER).json"
+record: venv ## the verdict-grade run of a paper into results/full (PAPER=name), or of all; resumes where it was stopped
+	@echo "== Running $(or $(PAPER),every paper) at tier full; each takes from half an hour to some hours"
+	@$(BIN)/snakemake --cores $(JOBS) --rerun-incomplete --nolock record $(if $(PAPER),--config paper='$(PAPER)')
+	@echo "== Recorded in results/full"
 
 clean: ## remove what was built
 	@echo "== Removing _build and the caches"

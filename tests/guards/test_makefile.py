@@ -61,20 +61,25 @@ def test_the_job_follows_the_lock(checkout: Path) -> None:
     assert "pip install" in make(checkout, "--dry-run", "venv").stdout
 
 
-def test_record_and_serve_say_what_is_missing(checkout: Path) -> None:
+def test_sweep_and_serve_say_what_is_missing(checkout: Path) -> None:
     stamp = checkout / ".venv" / ".installed"
     stamp.parent.mkdir()
     stamp.touch()
     for name in ("pyproject.toml", "constraints.txt"):
         os.utime(checkout / name, (1, 1))
     for target, words in (
-        ("record", "Name the paper: make record PAPER="),
         ("sweep", "Name the sweep: make sweep NAME="),
         ("serve", "There is no book yet"),
     ):
         done = make(checkout, target)
         assert done.returncode != 0
         assert done.stderr.startswith(words)
+
+
+def test_record_runs_one_paper_or_all(checkout: Path) -> None:
+    said = [make(checkout, "--dry-run", "record", *words).stdout for words in (["PAPER=toy"], [])]
+    assert "--config paper='toy'" in said[0] and "every paper" not in said[0]
+    assert "--config" not in said[1] and "Running every paper" in said[1]
 
 
 def test_ci_runs_the_same_command(root: Path) -> None:
