@@ -103,7 +103,7 @@ def test_the_stage_has_the_page_its_figure_its_table_and_the_contents(toy, tmp_p
     assert "- [toy](sweeps/toy.md): W? 6 points of `toy` at tier full." in (stage / "book/sweeps.md").read_text()
     page = (stage / "book/sweeps/toy.md").read_text()
     assert "make sweep NAME=toy" in page and "`seeds` 6, 8, 9; `rate` 0.5, 1" in page
-    assert "6 points were run, at commit 0123456, and 0 of them failed." in page
+    assert "6 points were run, at commit 0123456, and none of them failed." in page
     assert "not what runs today" not in page and "not in the table" not in page
     assert 'More. <a href="../../notebooks/toy.html#t-1">' in page
     assert "| 8 | 0.5 | 13.0 [11.0, 15.0] points | reproduced |" in page

@@ -91,7 +91,7 @@ def draw(ax: Axes, panel: Panel, claim: Claim | None, unit: str) -> None:
     ax.grid(visible=False, axis="x")
     ax.set(xlabel=panel.along, ylabel=unit)
     if panel.others or claim is not None:
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, fontsize="small")
 
 
 def save(path: Path, panel: Panel, claim: Claim | None, unit: str) -> None:
@@ -106,7 +106,7 @@ def save(path: Path, panel: Panel, claim: Claim | None, unit: str) -> None:
     """
     with mpl.rc_context():
         style.use()
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         draw(figure.add_subplot(), panel, claim, unit)
         figure.savefig(path, metadata={"Date": None})
 

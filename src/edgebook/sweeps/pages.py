@@ -91,7 +91,9 @@ def _state(name: str, rows: Sequence[Row]) -> list[str]:
     there = {row["point"]: row for row in rows}
     failed = [row for row in there.values() if row["kind"] == "failure"]
     commits = sorted({(row["commit"] or "unknown")[:7] + " with changes" * bool(row["dirty"]) for row in rows})
-    found = [f"{len(there)} points were run, at commit {' and '.join(commits)}, and {len(failed)} of them failed."]
+    found = [
+        f"{len(there)} points were run, at commit {' and '.join(commits)}, and {len(failed) or 'none'} of them failed."
+    ]
     found += [f"- {_code(row['reason'])}" for row in failed]
     now = {point.id for point in points_of(name)}
     old = len(set(there) - now)
