@@ -62,3 +62,15 @@ def test_no_input_is_pasted_into_a_command(path: Path) -> None:
     commands = [step.get("run", "") for job in read(path)["jobs"].values() for step in job["steps"]]
     assert any(commands) or path.stem == "pages"
     assert [command for command in commands if "${{" in command] == []
+
+
+def test_a_profile_for_a_cluster_says_what_that_of_one_machine_says(root: Path) -> None:
+    """It stands instead of the default one: what it does not repeat is lost."""
+    here = read(root / "profiles" / "default" / "config.yaml")
+    del here["cores"]
+    others = [path for path in (root / "profiles").glob("*/config.yaml") if path.parent.name != "default"]
+    assert sorted(path.parent.name for path in others) == ["kubernetes", "slurm"]
+    for path in others:
+        profile = read(path)
+        assert profile.items() >= here.items(), path
+        assert profile["jobs"] > 1 and profile["executor"] != "local"
