@@ -23,7 +23,7 @@ from edgebook.revision import revision
 
 _PACKAGES = (
     "edgebook", "torch", "torchvision", "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "Torch-Pruning",
-    "snntorch", "captum",
+    "snntorch", "captum", "flwr",
 )  # fmt: skip
 
 _NUMBERS = re.compile(r"\d+(\.\d+)?( +\d+(\.\d+)?)*")

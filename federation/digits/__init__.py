@@ -1,0 +1,1 @@
+"""A federation on handwritten digits: server, client, and what both know."""
