@@ -52,7 +52,8 @@ book: venv ## execute what is out of date and render the book to _build/html (JO
 
 test: venv ## all tests: units and guards, every notebook, the book, the book in a browser
 	@echo "== Units, properties and guards"
-	@$(BIN)/python -m pytest tests
+	@# One process makes thousands of models here, so memory goes back to the system.
+	@env -u MALLOC_MMAP_MAX_ -u MALLOC_TRIM_THRESHOLD_ $(BIN)/python -m pytest tests
 	@echo "== Every notebook at tier quick"
 	@rm -rf $(NBMAKE) _build/nbmake
 	@$(BIN)/python -m edgebook prepare --tier quick --out $(NBMAKE)
