@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgebook.sweeps import table
 
-ANSWER, END = 20, 900  # seconds for a cluster to answer, and for a sweep to end
+ANSWER, END = 60, 1500  # seconds for a cluster to answer, and for a sweep to end, on a machine with other work too
 # A job of this cluster is seen at once, where a large one is asked seldom; and it has no accounts.
 SLURM = ["--workflow-profile", "profiles/slurm", "--latency-wait", "5",
          "--slurm-init-seconds-before-status-checks", "3", "--slurm-status-command", "squeue"]  # fmt: skip
@@ -24,8 +26,8 @@ TIMED = "seconds"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> None:
-    """Skip without a cluster, or fail in continuous integration, where there must be one."""
+def cluster() -> Iterator[None]:
+    """Skip without a cluster, or fail in continuous integration, where there must be one; leave no job behind."""
     said = "No SLURM cluster of this machine answers: start one with `.ci/slurm start`."
     try:
         line = ["scontrol", "show", "config"]
@@ -37,6 +39,22 @@ def cluster() -> None:
         pytest.fail(said)
     if not there:
         pytest.skip(said)
+    yield
+    subprocess.run(["scancel", "--quiet", f"--user={os.getuid()}"], timeout=ANSWER)
+
+
+def ended(line: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """Run a command, with all that it starts, to its end or to the limit; return what it said."""
+    heard = folder / "said"
+    with heard.open("w") as file:
+        whole = subprocess.Popen(line, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True)
+    try:
+        code = whole.wait(END)
+    except subprocess.TimeoutExpired:
+        os.killpg(whole.pid, signal.SIGKILL)
+        pytest.fail(f"The sweep did not end within {END} seconds:\n{heard.read_text()}")
+    assert code == 0, heard.read_text()
+    return heard.read_text()
 
 
 def swept(root: Path, folder: Path, words: list[str]) -> tuple[list[dict], str]:
@@ -49,10 +67,9 @@ def swept(root: Path, folder: Path, words: list[str]) -> tuple[list[dict], str]:
         shutil.copy(root / name, folder / name)
     environment = os.environ | {"PYTHONPATH": str(folder / "src"), "EDGEBOOK_ROOT": str(folder)}
     line = [sys.executable, "-m", "snakemake", "sweep", *words, "--config", "name=quick"]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=END)
-    assert done.returncode == 0, done.stdout + done.stderr
+    said = ended(line, folder, environment)
     rows = table.read_table(folder / "_build/sweeps/quick.parquet")
-    return [{name: value for name, value in row.items() if name != TIMED} for row in rows], done.stdout + done.stderr
+    return [{name: value for name, value in row.items() if name != TIMED} for row in rows], said
 
 
 @pytest.mark.slow
