@@ -8,7 +8,6 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from edgebook.ledger.judging import MINIMUM_SEEDS
-from edgebook.measure.statistics import mean_interval
 
 # Okabe and Ito's palette, ordered by contrast on white; distinguishable with any common colour blindness.
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
@@ -77,7 +76,7 @@ def effects(
     for y, samples in enumerate(rows.values()):
         ax.plot(samples, [y + 0.22] * len(samples), "o", color=SKY, markersize=4, alpha=0.9)
         mean = sum(samples) / len(samples)
-        low, high = mean_interval(samples) if len(samples) >= FEWEST else (mean, mean)
+        low, high = _ends(samples, mean)
         ax.errorbar([mean], [y], xerr=[[mean - low], [high - mean]], fmt="D", color=BLUE, capsize=4)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -103,6 +102,14 @@ def means(
         Passed on to `Axes.errorbar`.
     """
     centres = [sum(samples) / len(samples) for samples in values]
-    highs = [mean_interval(s).high if len(s) >= FEWEST else mean for s, mean in zip(values, centres, strict=True)]
-    half = [high - mean for high, mean in zip(highs, centres, strict=True)]
+    half = [_ends(samples, mean)[1] - mean for samples, mean in zip(values, centres, strict=True)]
     ax.errorbar(x, centres, half, marker=marker, capsize=3, label=label, **options)
+
+
+def _ends(samples: Sequence[float], mean: float) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of the mean; the mean itself with too few samples for one."""
+    if len(samples) < FEWEST:
+        return mean, mean
+    from edgebook.measure.statistics import mean_interval  # comes with PyTorch, which takes long to load
+
+    return mean_interval(samples)

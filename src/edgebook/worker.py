@@ -14,8 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# jsonschema, which nbformat imports, would build a grammar of web addresses: more than a second for each run.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# Nothing of these is used here, and all that imports them does without them. jsonschema, which nbformat imports, would
+# build a grammar of web addresses, more than a second for each run, and papermill would load Arrow with NumPy.
+for _heavy in ("rfc3987_syntax", "isoduration", "pyarrow.fs"):
+    sys.modules.setdefault(_heavy, None)  # type: ignore[arg-type]
 
 import nbformat
 import papermill

@@ -40,7 +40,7 @@ def cluster() -> Iterator[None]:
     if not there:
         pytest.skip(said)
     yield
-    subprocess.run(["scancel", "--quiet", f"--user={os.getuid()}"], timeout=ANSWER)
+    subprocess.run(["scancel", "--quiet", "--me"], timeout=ANSWER)
 
 
 def ended(line: list[str], folder: Path, environment: dict[str, str]) -> str:

@@ -91,6 +91,10 @@ REFUSALS = [
     ("tier: quick", "tier: paper", "notebooks/tiers.yml has no entry for tier 'paper' of 'toy'."),
     ("grid:", "grit:", "there is no key 'grit'; did you mean 'grid'?"),
     ("says: Which rate?", "", "says: Field required."),
+    (GRID, "list: [{width: 4}, {with: 4}]", "'toy' has no parameter 'with'; did you mean 'width'?"),
+    (GRID, "list: [{width: 4}, {width: four}]", "Parameter 'width' takes an int, not 'four'."),
+    (GRID, "list: [{width: 4}, {width: 4}]", "The point width=4 stands more than once."),
+    (GOOD, "- width", "it must map the keys of a sweep to values."),
     ("seeds: 2", "seeds: 2\nshows: [A-3]", "The ledger of 'toy' has no claim 'A-3'; did you mean 'A-2'?"),
 ]  # fmt: skip
 
@@ -126,6 +130,20 @@ def test_a_file_that_is_no_yaml_is_named(toy):
     toy.write("notebooks/sweeps/toy.yml", "says: [")
     with pytest.raises(ValueError, match=r"notebooks/sweeps/toy\.yml is not YAML"):
         points_of("toy")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (GRID, "grid: {width: [4], width: [8]}", "'width' stands twice in line 7 and below"),
+        (GRID, "list:\n- {width: 4,\n   width: 8}", "'width' stands twice in line 8 and below"),
+        ("seeds: 2", "seeds: 2\nseeds: 3", "'seeds' stands twice in line 2 and below"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_since_one_would_be_lost(toy, capsys, old, new, says):
+    toy.write("notebooks/sweeps/toy.yml", GOOD.replace(old, new))
+    assert main(["sweep", "toy"]) == 2
+    assert capsys.readouterr().err == f"notebooks/sweeps/toy.yml is not YAML: {says}.\n"
 
 
 def test_a_parameter_must_not_take_the_name_of_a_column(toy):

@@ -1,14 +1,18 @@
-"""From samples to a verdict: the only way in which a claim gets one."""
+"""From samples to a verdict: the only way in which a claim gets one.
+
+The statistics are imported where they are needed: they come with PyTorch, which takes longer to load than all else.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgebook.ledger.claims import Claim, Verdict
-from edgebook.measure.equivalence import equivalence_p_value
-from edgebook.measure.statistics import Interval, holm, mean_exceeds, mean_interval
+
+if TYPE_CHECKING:
+    from edgebook.measure.statistics import Interval
 
 MINIMUM_SEEDS = 5
 CONFIDENCE = 0.95
@@ -78,8 +82,12 @@ def holm_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
     sampling, which have no p-value, stay as they are.
     """
     tested = [i for i, judgement in enumerate(judgements) if judgement.p_value is not None]
-    adjusted = holm([judgements[i].p_value for i in tested])
     verdicts = [judgement.verdict for judgement in judgements]
+    if not tested:
+        return verdicts
+    from edgebook.measure.statistics import holm
+
+    adjusted = holm([judgements[i].p_value for i in tested])
     for i, p_value in zip(tested, adjusted, strict=True):
         if p_value > (1 - CONFIDENCE) / 2:
             verdicts[i] = Verdict.INCONCLUSIVE
@@ -89,10 +97,12 @@ def holm_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
 def _summary(claim: Claim, values: list[float]) -> tuple[float | None, Interval | None]:
     if not values:
         return None, None
-    if len(values) == 1:
-        return values[0], Interval(values[0], values[0]) if claim.exact else None
-    few = len(values) < MINIMUM_SEEDS and not claim.exact
-    return sum(values) / len(values), None if few else mean_interval(values, CONFIDENCE)
+    mean = sum(values) / len(values)
+    if not claim.exact and len(values) < MINIMUM_SEEDS:
+        return mean, None
+    from edgebook.measure.statistics import Interval, mean_interval
+
+    return mean, Interval(mean, mean) if len(values) == 1 else mean_interval(values, CONFIDENCE)
 
 
 def _direction(claim: Claim, interval: Interval) -> tuple[Verdict, str]:
@@ -123,6 +133,9 @@ def _p_value(claim: Claim, values: list[float], verdict: Verdict) -> float | Non
     """P-value of the one-sided test that a decided verdict rejects; equivalence takes both sides (TOST)."""
     if verdict not in _DECIDED or len(values) < 2:
         return None
+    from edgebook.measure.equivalence import equivalence_p_value
+    from edgebook.measure.statistics import mean_exceeds
+
     effects = [(claim.sign or 1) * (value - claim.neutral) for value in values]
     mirrored = [-effect for effect in effects]
     if claim.sign == 0:

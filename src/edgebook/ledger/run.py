@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -171,11 +172,10 @@ def _versions() -> dict[str, str]:
 
 
 def _hardware() -> Hardware:
-    import torch
-
+    torch = sys.modules.get("torch")  # a run that has not loaded it has used no GPU, and loading it takes seconds
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     cpu = names[0] if names else platform.processor() or platform.machine()
     return Hardware(cpu=cpu, cores=os.cpu_count() or 1, gpu=gpu, platform=f"{platform.system()} {platform.machine()}")

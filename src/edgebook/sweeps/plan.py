@@ -70,6 +70,17 @@ class Sweep(BaseModel):
         return list(dict.fromkeys(name for place in (self.grid, *(self.listed or ())) for name in place or ()))
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Reads YAML, but refuses a key that stands twice in one place: the second would replace the first unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = [key.value for key, _ in node.value]
+        for key in seen:
+            if seen.count(key) > 1:
+                raise yaml.YAMLError(f"'{key}' stands twice in line {node.start_mark.line + 1} and below")
+        return super().construct_mapping(node, deep)
+
+
 def sweep_folder() -> Path:
     """Return where the files of the sweeps are."""
     return project_root() / "notebooks" / "sweeps"
@@ -92,7 +103,8 @@ def load(name: str) -> Sweep:
         raise ValueError(f"There is no sweep '{name}'; {notebooks.nearest(name, sweep_names())}")
     where = f"notebooks/sweeps/{name}.yml"
     try:
-        return Sweep.model_validate(yaml.safe_load((sweep_folder() / f"{name}.yml").read_text(encoding="utf-8")))
+        text = (sweep_folder() / f"{name}.yml").read_text(encoding="utf-8")
+        return Sweep.model_validate(yaml.load(text, _OnceLoader))
     except yaml.YAMLError as error:
         raise ValueError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
     except ValidationError as error:
@@ -106,5 +118,7 @@ def _first_problem(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         allowed = [field.alias or name for name, field in Sweep.model_fields.items()]
         return f"there is no key '{place}'; {notebooks.nearest(place, allowed)}"
+    if first["type"] == "model_type":
+        return "it must map the keys of a sweep to values."
     said = first["msg"].removeprefix("Value error, ")
     return f"{place}: {said}." if place else f"{said}."
