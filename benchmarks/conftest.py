@@ -71,7 +71,7 @@ def report() -> Callable[[str, str, Mapping[str, list[float]]], None]:
 
 def machine() -> dict[str, str]:
     """Describe where the figures come from."""
-    packages = ["torch", "numba", "triton", "numpy", "scipy", "snntorch", "spikingjelly", "badcrossbar"]
+    packages = ["torch", "numba", "triton", "numpy", "scipy", "snntorch", "spikingjelly", "badcrossbar", "transformers"]
     graphics = {"GPU": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "date": date.today().isoformat(),

@@ -1,8 +1,8 @@
 """Speculative decoding in one process beside assisted generation of Transformers: same models, same prompts, greedy.
 
-Two random Llamas, the draft near the target; both contenders draft the same number of tokens in every round, and their
-texts are compared first. The row "steps alone" is what the passes of the two models take by themselves for the rounds
-that there were: a bound that no loop around the same models undercuts.
+Two random Llamas, the draft near the target; both contenders draft the same number of tokens in every round, run in
+PyTorch's inference mode, and their texts are compared first. The row "steps alone" is what the passes of the two models
+take by themselves for the rounds that there were: a bound that no loop around the same models undercuts.
 
 On an otherwise idle core, pinned where the system can:
 `OMP_NUM_THREADS=1 taskset -c 1 python -m pytest benchmarks/test_decoding.py`
@@ -22,7 +22,7 @@ from edgebook.decoding import HuggingFaceModel, Sampling, generate, trace
 import_torchvision()
 transformers = pytest.importorskip("transformers")
 
-DRAFTED, NEW, ROUNDS = 4, 64, 8
+DRAFTED, NEW, PROMPTS, ROUNDS = 4, 64, 4, 6
 SIZES = {"small, width 192": (192, 6, 2), "wide, width 512": (512, 8, 2)}
 
 
@@ -49,16 +49,19 @@ def pair(width: int, layers: int, draft_layers: int) -> tuple[Any, Any]:
     return target, draft
 
 
-def assisted(target: Any, draft: Any, prompt: list[int]) -> Callable[[], list[int]]:
+def assisted(target: Any, draft: Any, prompts: list[list[int]]) -> Callable[[], list[list[int]]]:
     draft.generation_config.num_assistant_tokens = DRAFTED
     draft.generation_config.num_assistant_tokens_schedule = "constant"
     draft.generation_config.assistant_confidence_threshold = 0.0
-    ids = torch.tensor([prompt])
-    options = {"attention_mask": torch.ones_like(ids), "do_sample": False, "max_new_tokens": NEW}
+    options = {"attention_mask": torch.ones(1, len(prompts[0])), "do_sample": False, "max_new_tokens": NEW}
 
-    def run() -> list[int]:
+    def one(prompt: list[int]) -> list[int]:
+        found = target.generate(torch.tensor([prompt]), assistant_model=draft, **options)
+        return found[0, len(prompt) :].tolist()
+
+    def run() -> list[list[int]]:
         with torch.inference_mode():
-            return target.generate(ids, assistant_model=draft, **options)[0, len(prompt) :].tolist()
+            return [one(prompt) for prompt in prompts]
 
     return run
 
@@ -82,10 +85,11 @@ def steps_alone(model: HuggingFaceModel, lengths: list[int]) -> Callable[[], Non
 
     def run() -> None:
         session, most = model.session(), model.longest
-        for length in lengths:
-            if session.length + length > most:
-                session.crop(most // 2)
-            session.extend([1] * length, length)
+        with torch.inference_mode():
+            for length in lengths:
+                if session.length + length > most:
+                    session.crop(most // 2)
+                session.extend([1] * length, length)
 
     return run
 
@@ -94,24 +98,28 @@ def steps_alone(model: HuggingFaceModel, lengths: list[int]) -> Callable[[], Non
 def test_decoding(name: str, contest: Any, report: Any) -> None:
     target, draft = pair(*SIZES[name])
     ours = HuggingFaceModel(target), HuggingFaceModel(draft)
-    prompt = torch.randint(1, 256, (16,), generator=torch.Generator().manual_seed(0)).tolist()
+    prompts = torch.randint(1, 256, (PROMPTS, 16), generator=torch.Generator().manual_seed(0)).tolist()
+    options = {"max_new_tokens": NEW, "drafted": DRAFTED}
 
-    def edgebook() -> list[int]:
-        return generate(*ours, prompt, max_new_tokens=NEW, drafted=DRAFTED, temperature=0).tolist()
+    def edgebook() -> list[list[int]]:
+        with torch.inference_mode():
+            return [generate(*ours, prompt, temperature=0, **options).tolist() for prompt in prompts]
 
-    peer = assisted(target, draft, prompt)
-    text, passes = counted(target, edgebook)
+    peer = assisted(target, draft, prompts)
+    texts, passes = counted(target, edgebook)
     _, drafts = counted(draft, edgebook)
-    other, peer_passes = counted(target, peer)
-    assert text == other
-    rounds = trace(*ours, prompt, max_new_tokens=NEW, drafted=DRAFTED, sampling=Sampling(0.0), ahead="none").rounds
-    accepted = sum(step.outcome.accepted for step in rounds)
-    assert 0 < accepted < NEW  # otherwise the draft is of no use here, or the target itself
-    counts = {"edgebook, accepted": [accepted], "Transformers, accepted": [NEW - len(peer_passes)]}
-    report(f"decoding, accepted tokens of {NEW}, {name}", "tokens", counts)
+    others, peer_passes = counted(target, peer)
+    assert texts == others
+    traces = [trace(*ours, prompt, sampling=Sampling(0.0), ahead="none", **options) for prompt in prompts]
+    accepted = sum(step.outcome.accepted for text in traces for step in text.rounds)
+    assert 0 < accepted < PROMPTS * NEW  # otherwise the draft is of no use here, or the target itself
+    size = f"{PROMPTS} x {NEW} tokens, {name}"
+    # A pass of the target gives one token of its own, and the others of its round were accepted.
+    counts = {"edgebook": [accepted], "Transformers, assisted": [PROMPTS * NEW - len(peer_passes)]}
+    report(f"accepted in decoding, {size}", "tokens", counts)
     alone = steps_alone(ours[0], passes), steps_alone(ours[1], drafts)
     contest(
-        f"decoding, {NEW} tokens, {name}",
+        f"decoding, {size}",
         {"edgebook": lambda: edgebook(), "Transformers, assisted": lambda: peer(),
          "steps alone": lambda: [run() for run in alone]},
         ROUNDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -57,7 +58,10 @@ def test_strings_have_the_targets_distribution(table: Any, sampling: Sampling) -
 
 @pytest.mark.slow
 def test_many_strings_have_the_targets_distribution(table: Any) -> None:
-    assert min(exactness(table, 4_000, 4, Sampling(), "exits")) > 0.01
+    """Texts of each of five seeds: 4,000, or as many as `EDGEBOOK_TEXTS` says (CONTRIBUTING has the command)."""
+    found = exactness(table, int(os.environ.get("EDGEBOOK_TEXTS", "4000")), 4, Sampling(), "exits")
+    print("p values after Holm's correction:", *(f"{value:.3f}" for value in found))
+    assert min(found) > 0.01
 
 
 @given(

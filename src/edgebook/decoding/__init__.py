@@ -26,6 +26,7 @@ from edgebook.decoding.generation import generate as generate
 from edgebook.decoding.generation import trace as trace
 from edgebook.decoding.hugging_face import HuggingFaceModel as HuggingFaceModel
 from edgebook.decoding.models import CharacterDecoder as CharacterDecoder
+from edgebook.decoding.self_speculation import ExitDraft as ExitDraft
 from edgebook.decoding.speculative import Sampling as Sampling
 from edgebook.decoding.speculative import Verdict as Verdict
 from edgebook.decoding.speculative import acceptance as acceptance

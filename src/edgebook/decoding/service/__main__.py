@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from edgebook.decoding.exits import StagedDecoder
 from edgebook.decoding.service.client import EdgeClient, ServiceError
+from edgebook.decoding.service.journal import Journal
 from edgebook.decoding.service.pacing import Delay
 from edgebook.decoding.service.server import DecodingServer, Limits
 from edgebook.decoding.service.storage import load_models
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("up", "down", "draft-step"):
         make.add_argument(f"--delay-{name}", type=float, default=0.0, help="seconds, for experiments")
     make.add_argument("--report", type=Path, help="JSON file for times and counts")
+    make.add_argument("--journal", type=Path, help="file of what is verified, from which a killed client goes on")
     for end in (serve, make):
         end.add_argument("--token-file", type=Path, help="file with the secret that both ends share")
     return parser
@@ -91,6 +95,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _journal(arguments: argparse.Namespace) -> Journal:
+    """Open the journal of what these arguments ask for; another server may go on, another draft may not."""
+    names = ("prompt", "new", "drafted", "temperature", "top_k", "top_p", "seed")
+    digest = hashlib.sha256(arguments.draft.read_bytes()).hexdigest()
+    return Journal(arguments.journal, {"draft": digest} | {name: getattr(arguments, name) for name in names})
+
+
 def _generate(arguments: argparse.Namespace) -> int:
     stored = load_models(arguments.draft)
     unknown = sorted(set(arguments.prompt) - set(stored.symbols))
@@ -98,18 +109,29 @@ def _generate(arguments: argparse.Namespace) -> int:
         raise ValueError(f"The draft does not know the character {unknown[0]!r}.")
     prompt = [stored.symbols.index(character) for character in arguments.prompt]
     delay = Delay(arguments.delay_up, arguments.delay_down, arguments.delay_draft_step)
+    with ExitStack() as stack:
+        journal = stack.enter_context(_journal(arguments)) if arguments.journal else None
+        kept = list(journal.tokens) if journal else []
 
-    def show(tokens: list[int]) -> None:
-        print("".join(stored.symbols[token] for token in tokens), end="", flush=True)
+        def show(tokens: list[int], new: bool = True) -> None:
+            if journal and new:
+                journal.add(tokens)
+            print("".join(stored.symbols[token] for token in tokens), end="", flush=True)
 
-    with EdgeClient(
-        arguments.address, token=_secret(arguments.token_file), certificate=_bytes(arguments.certificate),
-        patience=arguments.patience, delay=delay,
-    ) as client:  # fmt: skip
-        found = client.generate(
-            stored.model, prompt, max_new_tokens=arguments.new, drafted=arguments.drafted, seed=arguments.seed,
+        if kept:
+            print(f"The text goes on after {len(kept)} of {arguments.new} tokens.", file=sys.stderr)
+            show(kept, new=False)
+        if len(kept) == arguments.new:
+            print()
+            return 0
+        client = EdgeClient(
+            arguments.address, token=_secret(arguments.token_file), certificate=_bytes(arguments.certificate),
+            patience=arguments.patience, delay=delay,
+        )  # fmt: skip
+        found = stack.enter_context(client).generate(
+            stored.model, prompt + kept, max_new_tokens=arguments.new - len(kept), drafted=arguments.drafted,
             sampling=Sampling(arguments.temperature, arguments.top_k, arguments.top_p), ahead=arguments.ahead,
-            threshold=arguments.threshold, show=show,
+            threshold=arguments.threshold, seed=arguments.seed, show=show,
         )  # fmt: skip
     print()
     if arguments.report:
