@@ -21,7 +21,7 @@ import pytest
 import torch
 
 Steps = Mapping[str, Callable[[], None]]  # contender -> one step
-Contest = Callable[[str, Steps, int], None]
+Contest = Callable[[str, Steps, int], dict[str, list[float]]]
 TABLES: dict[str, dict[str, list[float]]] = {}  # benchmark -> contender -> smallest and median
 UNITS: dict[str, str] = {}  # benchmark -> unit
 
@@ -36,9 +36,9 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def contest(benchmark: Any, report: Any) -> Contest:
-    """Time one step of each contender per round, each round beginning with another one."""
+    """Time one step of each contender per round, each round beginning with another one; return all seconds."""
 
-    def run(title: str, steps: Steps, rounds: int) -> None:
+    def run(title: str, steps: Steps, rounds: int) -> dict[str, list[float]]:
         names, seconds = list(steps), {name: [] for name in steps}
 
         def one_round() -> None:
@@ -52,6 +52,7 @@ def contest(benchmark: Any, report: Any) -> Contest:
         report(title, "ms", {name: [1e3 * second for second in kept] for name, kept in seconds.items()})
         for name, kept in seconds.items():
             benchmark.extra_info[name] = {"fastest": min(kept), "median": statistics.median(kept)}
+        return seconds
 
     return run
 
@@ -71,7 +72,8 @@ def report() -> Callable[[str, str, Mapping[str, list[float]]], None]:
 
 def machine() -> dict[str, str]:
     """Describe where the figures come from."""
-    packages = ["torch", "numba", "triton", "numpy", "scipy", "snntorch", "spikingjelly", "badcrossbar", "transformers"]
+    packages = ["torch", "numba", "triton", "numpy", "scipy", "snntorch", "spikingjelly", "badcrossbar"]
+    packages += ["transformers", "flwr", "ray"]
     graphics = {"GPU": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "date": date.today().isoformat(),

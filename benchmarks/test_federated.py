@@ -1,9 +1,11 @@
 """A federation in this process beside Flower's simulation engine: the same two apps, the same last arrays.
 
-A small network on handwritten digits, 10 clients in each round of 10 or 100. A run is timed whole, start-up included,
-since a sweep pays it every time; both engines have one worker. The row "training alone" is the clients' own SGD on the
-same images, without messages, averaging or evaluation. Memory is that of the process and of all that it starts, with
-shared pages counted once, at its highest.
+A small perceptron on images of handwritten digits' size, and a spiking VGG of five layers with weights (S-VGG5) scaled
+down; 10 clients in each round of 10 or 100. A run is timed whole, start-up included, since a sweep pays it every time;
+both engines have one worker, and this process has compiled and loaded what it needs. The row "training alone" is the
+clients' own SGD on the same images, without messages, averaging or evaluation; a table of its own divides what is left
+by the number of messages. Memory is that of a new process and of all that it starts, with shared pages counted once,
+at its highest.
 
 Needs Ray. On an otherwise idle machine:
 `OMP_NUM_THREADS=1 python -m pytest benchmarks/test_federated.py`
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,25 +30,39 @@ from edgebook.federated import FedAvg, RoundPlan, Simulation, simulate, to_array
 
 DRAWN = 10
 IMAGES = 40  # of each client
+ENGINES = {"local": "edgebook, engine local", "ray": "Flower's engine, Ray"}
+# Network, rounds, clients, repetitions.
+RUNS = [
+    ("perceptron", 10, 10, 3), ("perceptron", 10, 100, 3), ("perceptron", 100, 10, 1), ("perceptron", 100, 100, 1),
+    ("S-VGG5", 10, 10, 3), ("S-VGG5", 10, 100, 3),
+]  # fmt: skip
 
 
-def new_model() -> Any:
+def new_model(network: str) -> Any:
     import torch
     from torch import nn
 
+    if network == "S-VGG5":
+        from edgebook.spiking import spiking_vgg
+
+        return spiking_vgg(
+            (12, "M", 24, 24, "M"), in_channels=3, classes=10, steps=6, beta=0.95, norm="bntt", size=12, hidden=(48,),
+            output="mean", seed=0,
+        )  # fmt: skip
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 
 
-def images_of(client: int) -> tuple[Any, Any]:
+def images_of(network: str, client: int) -> tuple[Any, Any]:
     """Return noise and labels: what is timed does not depend on what they show."""
     import torch
 
     draws = torch.Generator().manual_seed(client)
-    return torch.rand(IMAGES, 1, 8, 8, generator=draws), torch.randint(10, (IMAGES,), generator=draws)
+    shape = (3, 12, 12) if network == "S-VGG5" else (1, 8, 8)
+    return torch.rand(IMAGES, *shape, generator=draws), torch.randint(10, (IMAGES,), generator=draws)
 
 
-def apps(rounds: int, clients: int) -> tuple[ServerApp, ClientApp]:
+def apps(network: str, rounds: int, clients: int) -> tuple[ServerApp, ClientApp]:
     """Return server and client; functions inside this one travel to Ray's workers whole."""
     server, client = ServerApp(), ClientApp()
     model, images = local(new_model), local(images_of)
@@ -56,9 +73,9 @@ def apps(rounds: int, clients: int) -> tuple[ServerApp, ClientApp]:
 
         from edgebook.federated import train_locally
 
-        net, own = model(), int(context.node_config["partition-id"])
+        net, own = model(network), int(context.node_config["partition-id"])
         net.load_state_dict(message.content["arrays"].to_torch_state_dict())
-        x, y = images(own)
+        x, y = images(network, own)
         done = train_locally(net, x, y, epochs=1, batch_size=20, lr=0.05, seed=own)
         told = MetricRecord({"num-examples": len(x), "loss": done.loss})
         return Message(RecordDict({"arrays": ArrayRecord(net.state_dict()), "metrics": told}), reply_to=message)
@@ -68,7 +85,7 @@ def apps(rounds: int, clients: int) -> tuple[ServerApp, ClientApp]:
         from flwr.app import ArrayRecord
 
         plan = RoundPlan(clients, min(DRAWN, clients))
-        result = FedAvg(plan).start(grid, ArrayRecord(new_model().state_dict()), num_rounds=rounds)
+        result = FedAvg(plan).start(grid, ArrayRecord(new_model(network).state_dict()), num_rounds=rounds)
         context.state["arrays"] = result.arrays
 
     return server, client
@@ -83,39 +100,45 @@ def local(function: Callable[..., Any]) -> Callable[..., Any]:
     return copy
 
 
-def federation(engine: str, rounds: int, clients: int) -> Simulation:
-    server, client = apps(rounds, clients)
+def federation(engine: str, network: str, rounds: int, clients: int) -> Simulation:
+    server, client = apps(network, rounds, clients)
     return simulate(server, client, num_clients=clients, engine=engine, progress=False, workers=1)
 
 
-def training_alone(rounds: int) -> None:
+def training_alone(network: str, rounds: int) -> None:
     from edgebook.federated import train_locally
 
-    net, held = new_model(), [images_of(client) for client in range(DRAWN)]
+    net, held = new_model(network), [images_of(network, client) for client in range(DRAWN)]
     for _ in range(rounds):
         for client, (x, y) in enumerate(held):
             train_locally(net, x, y, epochs=1, batch_size=20, lr=0.05, seed=client)
 
 
-@pytest.mark.parametrize(("rounds", "clients", "repeats"), [(10, 10, 3), (10, 100, 3), (100, 10, 1), (100, 100, 1)])
-def test_engines(contest: Any, report: Any, rounds: int, clients: int, repeats: int) -> None:
+@pytest.mark.parametrize(("network", "rounds", "clients", "repeats"), RUNS)
+def test_engines(contest: Any, report: Any, network: str, rounds: int, clients: int, repeats: int) -> None:
     pytest.importorskip("ray")
-    found = {engine: federation(engine, rounds, clients) for engine in ("local", "ray")}
+    found = {engine: federation(engine, network, rounds, clients) for engine in ENGINES}
     one, other = (to_arrays(done.state["arrays"]) for done in found.values())
+    assert one.keys() == other.keys()
     for name, array in one.items():
         np.testing.assert_array_equal(array, other[name])
-    title = f"federation, {clients} clients, {rounds} rounds"
-    names = {"local": "edgebook, engine local", "ray": "Flower's engine, Ray"}
-    steps = {name: lambda engine=engine: federation(engine, rounds, clients) for engine, name in names.items()}
-    contest(title, steps | {"training alone": lambda: training_alone(rounds)}, repeats)
+    title = f"federation, {network}, {clients} clients, {rounds} rounds"
+    steps = {name: lambda engine=engine: federation(engine, network, rounds, clients)
+             for engine, name in ENGINES.items()}  # fmt: skip
+    seconds = contest(title, steps | {"training alone": lambda: training_alone(network, rounds)}, repeats)
+    alone = seconds.pop("training alone")
+    messages = rounds * min(DRAWN, clients)
+    left = {name: [1e3 * (a - b) / messages for a, b in zip(kept, alone, strict=True)]
+            for name, kept in seconds.items()}  # fmt: skip
+    report(f"overhead for each message of {title}", "ms", left)
     if rounds == 10:
-        report(f"memory of {title}", "MB", {name: [peak(engine, clients)] for engine, name in names.items()})
+        report(f"memory of {title}", "MB", {name: [peak(engine, network, clients)] for engine, name in ENGINES.items()})
 
 
-def peak(engine: str, clients: int) -> float:
+def peak(engine: str, network: str, clients: int) -> float:
     """Return the most memory in MB that a process of its own and its children hold during a run."""
-    call = f"import test_federated as t; t.federation({engine!r}, 10, {clients})"
-    process, highest = subprocess.Popen([sys.executable, "-c", call], cwd=__file__.rpartition("/")[0]), 0.0
+    call = f"import test_federated as t; t.federation({engine!r}, {network!r}, 10, {clients})"
+    process, highest = subprocess.Popen([sys.executable, "-c", call], cwd=Path(__file__).parent), 0.0
     while process.poll() is None:
         held = 0
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 APP = Path(__file__).resolve().parent
 FLWR = Path(sys.executable).with_name("flwr")
+INTERVAL = 5.0  # seconds between two looks at a run, each of which starts a process
 
 
 def flwr(*words: str, limit: float = 120) -> str:
@@ -36,6 +37,7 @@ def submit(connection: str, run_config: str, limit: float) -> str:
     """Return the last status of a run, after printing its log."""
     more = ["--run-config", run_config] if run_config else []
     run_id = str(answer(flwr("run", str(APP), connection, *more, "--format", "json"))["run-id"])
+    print(f"Run {run_id} is accepted; flwr log {run_id} {connection} follows it.", flush=True)
     ends = time.monotonic() + limit
     while True:
         status = answer(flwr("list", connection, "--run-id", run_id, "--format", "json"))["runs"][0]["status"]
@@ -45,7 +47,7 @@ def submit(connection: str, run_config: str, limit: float) -> str:
             flwr("stop", run_id, connection)
             status = f"stopped after {limit:g} s, it was {status}"
             break
-        time.sleep(2)
+        time.sleep(INTERVAL)
     print(flwr("log", run_id, connection, "--show"))
     return status
 

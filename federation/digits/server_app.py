@@ -18,7 +18,8 @@ def main(grid: Grid, context: Context) -> None:
     """Train, say which answers were lost, and keep the model."""
     config = context.run_config
     seed, held = int(config["seed"]), images()
-    strategy = FedAvg(RoundPlan(int(config["clients"]), seed=seed, tolerated=int(config["tolerated"])))
+    tolerated, wait = int(config["tolerated"]), float(config["wait"])
+    strategy = FedAvg(RoundPlan(int(config["clients"]), seed=seed, tolerated=tolerated, wait=wait))
 
     def look(number: int, arrays: ArrayRecord) -> MetricRecord:
         net = new_model(seed)

@@ -10,19 +10,26 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import pytest
 
 from edgebook.federated import simulate, to_arrays
 
 pytestmark = [pytest.mark.slow]
-PATIENCE = 300.0  # seconds, on a machine that is busy with other things
+PATIENCE = 600.0  # seconds for anything to happen, on a machine that is busy with other things
 BIN = Path(sys.executable).parent
+# On Linux, what is started here ends with the process that runs the tests, even if that is killed.
+START = (
+    "import ctypes, os, signal, sys\n"
+    "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def free_port() -> int:
@@ -31,34 +38,53 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-class Deployment(NamedTuple):
-    """A SuperLink that runs, and what its nodes need."""
+def listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
-    folder: Path
-    port: int
-    environment: dict[str, str]
-    stack: ExitStack
 
-    def start(self, *words: object) -> subprocess.Popen[bytes]:
-        """Start a process in a group of its own, ended with the deployment."""
-        name = self.folder / f"{Path(str(words[0])).name}-{time.monotonic_ns()}.log"
-        log = self.stack.enter_context(name.open("wb"))
-        process = subprocess.Popen(
-            [str(word) for word in words], stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
-            env=self.environment, start_new_session=True,
-        )  # fmt: skip
-        self.stack.callback(end, process)
-        return process
+class Started:
+    """A process in a group of its own, and what it says."""
 
-    def node(self, key: str, number: int, *, secure: bool = True) -> subprocess.Popen[bytes]:
-        """Start a SuperNode that holds one of two partitions."""
-        keys = self.folder / "keys"
-        trust = ("--root-certificates", keys / "ca.crt") if secure else ("--insecure",)
-        return self.start(
-            BIN / "flower-supernode", *trust, "--superlink", f"127.0.0.1:{self.port}", "--port", free_port(),
-            "--auth-supernode-private-key", keys / key,
-            "--node-config", f"partition-id={number} num-partitions=2",
-        )  # fmt: skip
+    def __init__(self, words: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self.log = folder / f"{time.monotonic_ns()}-{Path(words[0]).name}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", START, *words], stdout=log, stderr=subprocess.STDOUT, cwd=folder,
+                env=environment, start_new_session=True,
+            )  # fmt: skip
+
+    def says(self, words: str, since: int = 0) -> bool:
+        return words.encode() in self.log.read_bytes()[since:]
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        """End the process and its group as a machine does that loses its power."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+
+class Deployment:
+    """A SuperLink with certificates and the keys of nodes, two of them registered."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root, self.folder, self.home, self.keys = root, folder, folder / "home", folder / "keys"
+        self.port, self.nodes, self.started = free_port(), dict[int, Started](), list[Started]()
+        runpy.run_path(str(root / "federation" / "keys.py"))["make"](self.keys, "127.0.0.1", 3)
+        self.home.mkdir()
+        lines = ["[superlink]", 'default = "machines"', "[superlink.machines]", f'address = "127.0.0.1:{self.port}"']
+        lines += [f'root-certificates = "{self.keys}/ca.crt"', ""]
+        (self.home / "config.toml").write_text("\n".join(lines))
+        quiet = {"FLWR_HOME": str(self.home), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+        paths = {"PYTHONPATH": str(root / "src"), "PATH": str(BIN)}
+        found = {name: f"{path}{os.pathsep}{os.environ.get(name, '')}" for name, path in paths.items()}
+        self.environment = os.environ | quiet | found
+
+    def start(self, *words: object) -> Started:
+        self.started.append(Started([str(word) for word in words], self.folder, self.environment))
+        return self.started[-1]
 
     def call(self, *words: object) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -67,75 +93,99 @@ class Deployment(NamedTuple):
             cwd=self.folder, env=self.environment, check=False,
         )  # fmt: skip
 
-    def submit(self, root: Path, run_config: str) -> subprocess.CompletedProcess[str]:
-        """Run the app and wait for it."""
-        script = root / "federation" / "submit.py"
-        return self.call(
-            sys.executable, script, "machines", "--run-config", run_config, "--limit", PATIENCE - 60
+    def serve(self) -> None:
+        """Start the SuperLink and register two of the three nodes."""
+        keys = self.keys
+        server = self.start(
+            BIN / "flower-superlink", "--ssl-ca-certfile", keys / "ca.crt", "--ssl-certfile", keys / "server.pem",
+            "--ssl-keyfile", keys / "server.key", "--enable-supernode-auth", "--host", "127.0.0.1",
+            "--port", self.port, "--disable-runtime-dependency-installation",
         )  # fmt: skip
+        self.wait_for(lambda: listens(self.port) or server.ended())
+        assert not server.ended(), self.logs()
+        for number in range(2):
+            done = self.call(BIN / "flwr", "supernode", "register", keys / f"node{number}.pub", "machines")
+            assert done.returncode == 0, done.stdout + done.stderr
+
+    def node(self, number: int, *options: object) -> Started:
+        """Start a SuperNode that holds one of two partitions."""
+        return self.start(
+            BIN / "flower-supernode", *options, "--superlink", f"127.0.0.1:{self.port}", "--port", free_port(),
+            "--node-config", f"partition-id={number} num-partitions=2",
+        )  # fmt: skip
+
+    def trust(self, key: str) -> list[object]:
+        return ["--root-certificates", self.keys / "ca.crt", "--auth-supernode-private-key", self.keys / key]
+
+    def join(self) -> None:
+        """Start those of the two nodes that do not run, and wait until both are known."""
+        for number in range(2):
+            if number not in self.nodes or self.nodes[number].ended():
+                self.nodes[number] = self.node(number, *self.trust(f"node{number}"))
+        for node in self.nodes.values():
+            self.wait_for(lambda node=node: node.says("SuperNode ID") or node.ended())
+            assert not node.ended(), self.logs()
+
+    def submit(self, run_config: str) -> Started:
+        """Have the app run."""
+        script = self.root / "federation" / "submit.py"
+        return self.start(sys.executable, script, "machines", "--run-config", run_config, "--limit", PATIENCE - 60)
+
+    def outcome(self, run: Started) -> tuple[int, str]:
+        """Wait for a run, and return its exit code and what it printed."""
+        self.wait_for(run.ended)
+        return run.process.returncode, run.log.read_text(errors="replace")
+
+    def wait_for(self, what: Callable[[], bool]) -> None:
+        ends = time.monotonic() + PATIENCE
+        while not what():
+            assert time.monotonic() < ends, self.logs()
+            time.sleep(0.1)
 
     def logs(self) -> str:
         """Return all that the processes have said."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 
+    def processes(self) -> list[psutil.Process]:
+        """Return what still runs with this home of Flower, whoever has started it."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # another user's, or ended by now
+                if process.environ().get("FLWR_HOME") == str(self.home):
+                    found.append(process)
+        return found
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and the helpers in its group."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait(10)
-
-
-def wait_for(what: Any, why: str) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < ends, why
-        time.sleep(0.5)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
+    def close(self) -> None:
+        """End everything, kindly at first."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in (running := self.processes()):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+            psutil.wait_procs(running, timeout=15)
+        for one in self.started:
+            one.process.wait(15)
 
 
 @contextmanager
 def deployed(root: Path, folder: Path) -> Iterator[Deployment]:
-    """Start a SuperLink with certificates and the keys of two nodes."""
-    runpy.run_path(str(root / "federation" / "keys.py"))["make"](folder / "keys", "127.0.0.1", 3)
-    port, home = free_port(), folder / "home"
-    home.mkdir()
-    lines = ["[superlink]", 'default = "machines"', "[superlink.machines]", f'address = "127.0.0.1:{port}"']
-    (home / "config.toml").write_text("\n".join([*lines, f'root-certificates = "{folder}/keys/ca.crt"', ""]))
-    quiet = {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
-    path = os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | quiet | {"PYTHONPATH": path, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    with ExitStack() as stack:
-        found = Deployment(folder, port, environment, stack)
-        keys = folder / "keys"
-        server = found.start(
-            BIN / "flower-superlink", "--ssl-ca-certfile", keys / "ca.crt", "--ssl-certfile", keys / "server.pem",
-            "--ssl-keyfile", keys / "server.key", "--enable-supernode-auth", "--host", "127.0.0.1", "--port", port,
-            "--disable-runtime-dependency-installation",
-        )  # fmt: skip
-        wait_for(lambda: listens(port) or server.poll() is not None, found.logs())
-        assert server.poll() is None, found.logs()
-        for number in range(2):
-            done = found.call(BIN / "flwr", "supernode", "register", keys / f"node{number}.pub", "machines")
-            assert done.returncode == 0, done.stdout + done.stderr
+    found = Deployment(root, folder)
+    try:
+        found.serve()
+        yield found
+    finally:
+        found.close()
+        assert not found.processes()
+
+
+@pytest.fixture(scope="module")
+def here(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One federation for all tests, since its processes take long to start."""
+    with deployed(root, tmp_path_factory.mktemp("federation")) as found:
         yield found
 
 
 def simulated(root: Path, monkeypatch: pytest.MonkeyPatch, **changed: object) -> dict[str, np.ndarray]:
     """Return the arrays of the same two apps in this process."""
-    import tomllib
-
     monkeypatch.syspath_prepend(str(root / "federation"))
     from digits import client_app, server_app
 
@@ -146,42 +196,51 @@ def simulated(root: Path, monkeypatch: pytest.MonkeyPatch, **changed: object) ->
     return to_arrays(done.state["arrays"])
 
 
-def test_a_deployed_federation(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with deployed(root, tmp_path) as here:
-        strangers = [here.node("node2", 0), here.node("node0", 0, secure=False)]
-        for stranger in strangers:  # a key that nobody registered, and a node that asks for no certificate
-            assert stranger.wait(PATIENCE) != 0, here.logs()
-        nodes = [here.node(f"node{number}", number) for number in range(2)]
-        done = here.submit(root, f'num-server-rounds=2 output="{tmp_path}/model.npz"')
-        assert done.returncode == 0, done.stdout + done.stderr + here.logs()
-        expected = simulated(root, monkeypatch, **{"num-server-rounds": 2})
-        with np.load(tmp_path / "model.npz") as found:
-            assert set(found) == set(expected)
-            for name, array in expected.items():
-                np.testing.assert_array_equal(found[name], array)
-
-        slow = "num-server-rounds=1 pause=15.0 timeout=60.0"
-        for tolerated, code, words in ((1, 0, "lost: client 1 in round 1"), (0, 1, "Client 1 failed in round 1")):
-            killer = here.start(sys.executable, "-c", watcher(here, nodes[1].pid))
-            done = here.submit(root, f"{slow} tolerated={tolerated}")
-            assert killer.wait(PATIENCE) == 0
-            assert done.returncode == code, done.stdout + done.stderr + here.logs()
-            assert re.search(words, done.stdout), done.stdout
-            if tolerated:
-                nodes[1] = here.node("node1", 1)
+def test_who_may_not_join(here: Deployment) -> None:
+    runpy.run_path(str(here.root / "federation" / "keys.py"))["make"](here.folder / "others", "127.0.0.1", 0)
+    node0 = ["--auth-supernode-private-key", here.keys / "node0"]
+    strangers = {
+        "Failed to activate SuperNode": here.trust("node2"),  # a key that nobody registered
+        "All SuperNodes must be registered": ["--root-certificates", here.keys / "ca.crt"],  # no key
+        "Server disconnected without sending a response": ["--insecure", "--max-retries", 2],  # no encryption
+        "CERTIFICATE_VERIFY_FAILED": ["--root-certificates", here.folder / "others" / "ca.crt", *node0],
+    }
+    for words, stranger in {words: here.node(0, *options) for words, options in strangers.items()}.items():
+        here.wait_for(stranger.ended)
+        assert stranger.process.returncode != 0, (words, here.logs())
+        assert stranger.says(words), (words, here.logs())
+        assert not stranger.says("SuperNode ID"), words
 
 
-def watcher(here: Deployment, group: int) -> str:
-    """Return a program that kills a node a little after its client app has begun to train."""
-    return f"""
-import os, signal, time
-import psutil
-ends = time.monotonic() + {PATIENCE}
-def works():
-    return any("clientapp" in " ".join(p.cmdline()) for p in psutil.Process({group}).children(recursive=True))
-while not works():
-    assert time.monotonic() < ends
-    time.sleep(0.2)
-time.sleep(8)
-os.killpg({group}, signal.SIGKILL)
-"""
+def test_a_run_ends_with_the_arrays_of_the_simulation(here: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.join()
+    code, printed = here.outcome(here.submit(f'num-server-rounds=2 output="{here.folder}/model.npz"'))
+    assert (code, printed.split()[-1]) == (0, "finished:completed"), here.logs()
+    expected = simulated(here.root, monkeypatch, **{"num-server-rounds": 2})
+    with np.load(here.folder / "model.npz") as found:
+        assert set(found) == set(expected)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_server_app_that_fails_ends_with_a_code(here: Deployment) -> None:
+    code, printed = here.outcome(here.submit("seed=-1"))
+    assert (code, printed.split()[-1]) == (1, "finished:failed"), here.logs()
+    assert "ValueError: seed, noise, tolerated and wait must be at least 0." in printed
+
+
+@pytest.mark.parametrize(("tolerated", "code", "words"), [
+    (1, 0, r"(?m)^lost: client 1 in round 1, no answer"),
+    (0, 1, r"ClientError: Client 1 failed in round 1: no answer"),
+], ids=["tolerated", "not tolerated"])  # fmt: skip
+def test_a_node_that_is_killed_in_a_round(here: Deployment, tolerated: int, code: int, words: str) -> None:
+    """The server hears of it when the node's next sign of life is overdue, after about a minute."""
+    here.join()
+    lost = here.nodes[1]
+    before = len(lost.log.read_bytes())
+    run = here.submit(f"num-server-rounds=1 pause=3.0 timeout=300.0 tolerated={tolerated}")
+    here.wait_for(lambda: run.ended() or lost.says("Receiving: train message", before))
+    lost.kill()
+    found, printed = here.outcome(run)
+    assert (found, printed.split()[-1]) == (code, f"finished:{'failed' if code else 'completed'}"), here.logs()
+    assert re.search(words, printed), printed
