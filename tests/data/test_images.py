@@ -157,8 +157,8 @@ def test_test_glyphs_come_from_typefaces_never_seen_in_training() -> None:
 
 
 def test_flat_crops_are_drawn_again() -> None:
-    windows = sliding_window_view(photograph("retina"), (16, 16), axis=(0, 1))
-    assert (windows[:, :, :].std(axis=(3, 4)) < 2).any()  # there are flat places to avoid
+    windows = sliding_window_view(photograph("retina"), (16, 16), axis=(0, 1))[::16, ::16]
+    assert (windows.std(axis=(3, 4)) < 2).any()  # there are flat places to avoid
     _, crops = draw_crops("retina", 200, 16, test=False, rng=np.random.default_rng(0))
     assert np.isfinite(crops).all()
     np.testing.assert_allclose(crops.std((2, 3)), 1, atol=1e-3)
