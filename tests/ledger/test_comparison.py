@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edgebook.__main__ import main
 from edgebook.ledger import Claim, ClaimResult, Record, Verdict, judge, save_record
@@ -139,3 +143,29 @@ def test_folders_are_compared_file_by_file(tmp_path: Path) -> None:
     told, got_worse = compare_paths(tmp_path / "a", tmp_path / "b")
     assert got_worse
     assert [line for line in told.splitlines() if "tier" in line] == ["other, tier full", "toy, tier full"]
+
+
+@pytest.mark.parametrize(("samples", "code"), [(WRONG, 1), (STRONG, 0)])
+def test_the_nightly_job_fails_when_a_verdict_got_worse(
+    root: Path, tmp_path: Path, samples: list[float], code: int
+) -> None:
+    """Its own commands are run, in a checkout that has one record, with a run that ends otherwise or alike."""
+    steps = yaml.safe_load((root / ".github/workflows/nightly.yml").read_text(encoding="utf-8"))["jobs"]["record"][
+        "steps"
+    ]
+    commands = {step["name"]: step["run"] for step in steps if "run" in step}
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    environment = os.environ | {"GITHUB_ENV": str(tmp_path / "environment"), "PYTHONPATH": str(root / "src")}
+
+    def step(name: str) -> int:
+        return subprocess.run(["bash", "-e", "-c", commands[name]], cwd=tmp_path, env=environment).returncode
+
+    save_record(record(result("T-1", STRONG)), tmp_path / "results/full")
+    assert step("Choose the paper") == 0
+    environment |= dict(line.split("=") for line in (tmp_path / "environment").read_text().splitlines())
+    assert environment["PAPER"] == "toy" and commands["Run it"] == 'make record PAPER="$PAPER"'
+    save_record(record(result("T-1", samples)), tmp_path / "results/full")
+    assert step("Compare") == code

@@ -18,7 +18,7 @@ import pytest
 
 from edgebook.sweeps import table
 
-ANSWER, END = 60, 1500  # seconds for a cluster to answer, and for a sweep to end, on a machine with other work too
+ANSWER, END = 60, 2700  # seconds for a cluster to answer, and for a sweep to end, on a machine with other work too
 # A job of this cluster is seen at once, where a large one is asked seldom; and it has no accounts.
 SLURM = ["--workflow-profile", "profiles/slurm", "--latency-wait", "5",
          "--slurm-init-seconds-before-status-checks", "3", "--slurm-status-command", "squeue"]  # fmt: skip

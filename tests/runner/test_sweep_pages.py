@@ -161,6 +161,9 @@ def test_the_parameter_with_most_values_runs_along_the_axis_and_words_keep_their
     alone = figures.arrange(rows[:3], ("code",))
     assert (alone.others, [*alone.lines]) == ((), [""])
     assert drawn(alone).get_legend() is None
+    without = Claim(id="T", says="s", where="w", measures="m", unit="u", expects="positive", margin=0)
+    assert drawn(alone, without).get_legend() is None and not drawn(alone, without).patches, "there is no band to name"
+    assert figures.in_words(alone, "points") == "Means against code; all of them are 1 points."
 
 
 def test_the_same_rows_give_the_same_bytes(toy, tmp_path, monkeypatch):

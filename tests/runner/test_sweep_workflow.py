@@ -24,6 +24,7 @@ SWEEP = "says: W?\nnotebook: toy\ntier: quick\ngrid: {seeds: [1, 2, 3, 4, 5, 6],
 LINE = [sys.executable, "-m", "snakemake", "sweep", "--cores", "2", "--quiet", "all", "--config"]
 # Of the columns, the only one that two runs may differ in.
 TIMED = "seconds"
+END = 1500  # seconds for a sweep on a busy machine; an idle one takes less than a minute
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def sweep(flow, name="toy"):
     """Run the sweep to its end; return the finished process and the runs that were started meanwhile."""
     (flow.root / "calls").unlink(missing_ok=True)
     words = [*LINE, f"name={name}"]
-    done = subprocess.run(words, cwd=flow.root, env=flow.environment, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=flow.root, env=flow.environment, capture_output=True, text=True, timeout=END)
     return done, started(flow)
 
 
@@ -56,7 +57,7 @@ def kill_midway(flow, finished):
     whole = subprocess.Popen(
         [*LINE, "name=toy"], cwd=flow.root, env=flow.environment, start_new_session=True, stderr=subprocess.DEVNULL
     )
-    end = time.monotonic() + 120
+    end = time.monotonic() + END
     while len(list(flow.root.glob("_build/points/*/outcome.json"))) < finished:
         assert whole.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < end

@@ -78,7 +78,8 @@ def draw(ax: Axes, panel: Panel, claim: Claim | None, unit: str) -> None:
     """
     if claim is not None:
         low, high = claim.neutral - claim.margin, claim.neutral + claim.margin
-        ax.axhspan(low, high, color="#efefef", zorder=0, label="within the margin")
+        if claim.margin:
+            ax.axhspan(low, high, color="#efefef", zorder=0, label="within the margin")
         ax.axhline(claim.neutral, color="#9a9a9a", linewidth=1, zorder=1)
     for position, (label, line) in enumerate(panel.lines.items()):
         shift = _SPREAD * ((position + 0.5) / len(panel.lines) - 0.5)
@@ -90,7 +91,7 @@ def draw(ax: Axes, panel: Panel, claim: Claim | None, unit: str) -> None:
     ax.set_xlim(-0.5, len(panel.places) - 0.5)
     ax.grid(visible=False, axis="x")
     ax.set(xlabel=panel.along, ylabel=unit)
-    if panel.others or claim is not None:
+    if panel.others or (claim is not None and claim.margin):
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, fontsize="small")
 
 
@@ -131,6 +132,8 @@ def in_words(panel: Panel, unit: str) -> str:
     lines = f", with {len(panel.lines)} lines, one for each {' and '.join(panel.others)}" if panel.others else ""
     names = (panel.along, *panel.others)
     ends = [f"{number(row['value'])}{f' {unit}' if unit else ''} at {label_of(row, names)}" for row in (low, high)]
+    if low["value"] == high["value"]:
+        return f"Means against {panel.along}{lines}; all of them are {ends[0].partition(' at ')[0]}."
     return f"Means against {panel.along}{lines}; the lowest is {ends[0]}, the highest {ends[1]}."
 
 
