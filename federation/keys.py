@@ -73,6 +73,7 @@ def make(folder: Path, host: str, nodes: int, days: int = 365) -> None:
     names = x509.SubjectAlternativeName([alternative(host)])
     crt = certificate(host, server, issuer, authority, days, [(names, False)])
     pem = serialization.Encoding.PEM
+    write(folder / ".gitignore", b"*\n", secret=False)  # keys do not belong into a repository
     write(folder / "ca.crt", ca.public_bytes(pem), secret=False)
     write(folder / "server.pem", crt.public_bytes(pem), secret=False)
     write(folder / "server.key", private(server, serialization.PrivateFormat.PKCS8), secret=True)

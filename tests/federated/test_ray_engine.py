@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from flwr.app import Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
 
 from edgebook.federated import (
     ClientError,
     FedAdam,
     FedAvg,
     RoundPlan,
+    Simulation,
     ray_engine,
     simulate,
     to_arrays,
@@ -33,10 +39,12 @@ STRATEGIES: dict[str, Callable[[], Any]] = {
 }
 # A busy machine takes minutes to start Ray's processes; a machine short of memory is no reason to kill them.
 PATIENCE = {
+    "RAY_raylet_start_wait_time_s": "60",
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_prestart_worker_first_driver": "0",  # workers that Flower's environment variables make useless
 }
+TRIES = 3
 
 
 @pytest.fixture(autouse=True)
@@ -45,22 +53,45 @@ def _patient_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder = tempfile.mkdtemp(prefix="ray-")
     for name, value in {"RAY_TMPDIR": folder, **PATIENCE}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ray_engine, "SLACK", 600.0)
+    monkeypatch.setattr(ray_engine, "SLACK", 180.0)  # includes the start of the workers
     yield
-    ray.shutdown()
+    end_ray(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_ray(folder: str) -> None:
+    """Stop Ray, and what a start that failed has left running."""
+    ray.shutdown()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # another user's, or ended by now
+            if process.pid != os.getpid() and process.environ().get("RAY_TMPDIR") == folder:
+                process.kill()
+                process.wait(15)
+
+
+def on_ray(server: ServerApp, client: ClientApp, **options: Any) -> Simulation:
+    """Run on Ray, which ends its node if one of its own processes takes more than 30 s to start."""
+    for _ in range(TRIES):
+        try:
+            return simulate(server, client, num_clients=4, engine="ray", progress=False, workers=2, **options)
+        except RuntimeError as error:
+            causes = [error]
+            while causes[-1].__cause__ is not None:
+                causes.append(causes[-1].__cause__)
+            if "timed out during startup" not in str(causes[-1]):
+                raise
+            end_ray(os.environ["RAY_TMPDIR"])
+    pytest.skip(f"This machine is too busy for Ray: it did not start within its own limits in {TRIES} attempts.")
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_both_engines_give_the_same_arrays(small: Any, name: str) -> None:
     server = small.server(STRATEGIES[name], timeout=300.0)
-    found = {
-        engine: simulate(server, small.client(), num_clients=4, engine=engine, seed=5, progress=False, workers=2)
-        for engine in ("local", "ray")
-    }
-    assert found["local"].state == found["ray"].state
-    assert traffic(found["local"].exchanges) == traffic(found["ray"].exchanges)
-    assert found["local"].exchanges == found["ray"].exchanges
+    one = simulate(server, small.client(), num_clients=4, seed=5, progress=False)
+    other = on_ray(server, small.client(), seed=5)
+    assert one.state == other.state
+    assert traffic(one.exchanges) == traffic(other.exchanges)
+    assert one.exchanges == other.exchanges
 
 
 def test_a_client_that_never_answers_is_named_and_nothing_hangs(small: Any) -> None:
@@ -72,7 +103,7 @@ def test_a_client_that_never_answers_is_named_and_nothing_hangs(small: Any) -> N
 
     server = small.server(lambda: FedAvg(RoundPlan(4)), timeout=20.0)
     with pytest.raises(ClientError, match=r"(?m)^Client 2 failed in round 2: no answer within 20 s\.$"):
-        simulate(server, small.client(fail), num_clients=4, engine="ray", progress=False, workers=2)
+        on_ray(server, small.client(fail))
 
 
 def test_failures_of_all_kinds_are_those_of_the_engine_local(small: Any) -> None:
@@ -90,10 +121,15 @@ def test_failures_of_all_kinds_are_those_of_the_engine_local(small: Any) -> None
 
     told, states = {}, {}
     for engine in ("local", "ray"):
-        strategy = FedAvg(RoundPlan(4, tolerated=1))
-        server = small.server(lambda strategy=strategy: strategy, timeout=300.0)
-        done = simulate(server, small.client(fail), num_clients=4, engine=engine, progress=False, workers=2)
-        told[engine], states[engine] = [failure[:3] for failure in strategy.failures], done.state
+        made: list[FedAvg] = []
+
+        def strategy(made: list[FedAvg] = made) -> FedAvg:
+            made.append(FedAvg(RoundPlan(4, tolerated=1)))
+            return made[-1]
+
+        server, client = small.server(strategy, timeout=300.0), small.client(fail)
+        done = on_ray(server, client) if engine == "ray" else simulate(server, client, num_clients=4, progress=False)
+        told[engine], states[engine] = [failure[:3] for failure in made[-1].failures], done.state
     assert told["ray"] == told["local"] == [
         (1, 1, "ZeroDivisionError: no data"),
         (2, 2, "its array 'w' holds values that are not finite"),
