@@ -2,9 +2,9 @@
 
 A small perceptron on images of handwritten digits' size, and a spiking VGG of five layers with weights (S-VGG5) scaled
 down; 10 clients in each round of 10 or 100. A run is timed whole, start-up included, since a sweep pays it every time;
-both engines have one worker, and this process has compiled and loaded what it needs. The row "training alone" is the
-clients' own SGD on the same images, without messages, averaging or evaluation; a table of its own divides what is left
-by the number of messages. Memory is that of a new process and of all that it starts, with shared pages counted once,
+both engines have one worker, and this process has compiled and loaded what it needs. The row "clients alone" is
+their own work without a federation, a network with the arrays that came, SGD, and arrays to return; a table of its own
+divides what is left by the number of messages. Memory is that of a new process and of all that it starts, with shared pages counted once,
 at its highest.
 
 Needs Ray. On an otherwise idle machine:
@@ -39,7 +39,6 @@ RUNS = [
 
 
 def new_model(network: str) -> Any:
-    import torch
     from torch import nn
 
     if network == "S-VGG5":
@@ -49,7 +48,6 @@ def new_model(network: str) -> Any:
             (12, "M", 24, 24, "M"), in_channels=3, classes=10, steps=6, beta=0.95, norm="bntt", size=12, hidden=(48,),
             output="mean", seed=0,
         )  # fmt: skip
-    torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 
 
@@ -105,13 +103,18 @@ def federation(engine: str, network: str, rounds: int, clients: int) -> Simulati
     return simulate(server, client, num_clients=clients, engine=engine, progress=False, workers=1)
 
 
-def training_alone(network: str, rounds: int) -> None:
+def clients_alone(network: str, rounds: int) -> None:
+    from flwr.app import ArrayRecord
+
     from edgebook.federated import train_locally
 
-    net, held = new_model(network), [images_of(network, client) for client in range(DRAWN)]
+    sent = ArrayRecord(new_model(network).state_dict())
     for _ in range(rounds):
-        for client, (x, y) in enumerate(held):
-            train_locally(net, x, y, epochs=1, batch_size=20, lr=0.05, seed=client)
+        for client in range(DRAWN):
+            net = new_model(network)
+            net.load_state_dict(sent.to_torch_state_dict())
+            train_locally(net, *images_of(network, client), epochs=1, batch_size=20, lr=0.05, seed=client)
+            ArrayRecord(net.state_dict())
 
 
 @pytest.mark.parametrize(("network", "rounds", "clients", "repeats"), RUNS)
@@ -125,8 +128,8 @@ def test_engines(contest: Any, report: Any, network: str, rounds: int, clients: 
     title = f"federation, {network}, {clients} clients, {rounds} rounds"
     steps = {name: lambda engine=engine: federation(engine, network, rounds, clients)
              for engine, name in ENGINES.items()}  # fmt: skip
-    seconds = contest(title, steps | {"training alone": lambda: training_alone(network, rounds)}, repeats)
-    alone = seconds.pop("training alone")
+    seconds = contest(title, steps | {"clients alone": lambda: clients_alone(network, rounds)}, repeats)
+    alone = seconds.pop("clients alone")
     messages = rounds * min(DRAWN, clients)
     left = {name: [1e3 * (a - b) / messages for a, b in zip(kept, alone, strict=True)]
             for name, kept in seconds.items()}  # fmt: skip

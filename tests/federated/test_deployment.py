@@ -230,8 +230,8 @@ def test_a_server_app_that_fails_ends_with_a_code(here: Deployment) -> None:
 
 
 @pytest.mark.parametrize(("tolerated", "code", "words"), [
-    (1, 0, r"(?m)^lost: client 1 in round 1, no answer"),
-    (0, 1, r"ClientError: Client 1 failed in round 1: no answer"),
+    (1, 0, r"(?m)^lost: client 1 in round 1, Error: Node Unavailable"),
+    (0, 1, r"ClientError: Client 1 failed in round 1: Error: Node Unavailable"),
 ], ids=["tolerated", "not tolerated"])  # fmt: skip
 def test_a_node_that_is_killed_in_a_round(here: Deployment, tolerated: int, code: int, words: str) -> None:
     """The server hears of it when the node's next sign of life is overdue, after about a minute."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from flwr.app import Message, RecordDict
 
 from edgebook.federated import ClientError, FedAvg, RoundPlan, simulate, to_arrays, to_record
@@ -32,6 +33,8 @@ def fails(small: Any, kind: str, client: int, number: int, message: Message) -> 
     if kind == "wrong shape":
         arrays["b"] = np.zeros(4, np.float32)
     content = RecordDict() if kind == "no arrays" else RecordDict({"arrays": to_record(arrays)})
+    if kind == "cut off":
+        content["arrays"]["b"].data = content["arrays"]["b"].data[:-1]
     return Message(content, reply_to=message)
 
 
@@ -40,6 +43,7 @@ KINDS = {
     "NaN": "its array 'w' holds values that are not finite",
     "wrong keys": r"it returned other arrays than it was sent: \['b'\] are missing, \['v'\] are unknown",
     "wrong shape": r"its array 'b' has the shape \(4,\) and not \(1,\)",
+    "cut off": "its arrays cannot be read: .* expected 4 bytes got 3",
     "never answers": "no answer within 0.5 s",
     "no message": "it returned int and no Message",
     "no arrays": "it returned 0 array records, and one is needed",
@@ -88,6 +92,25 @@ def test_a_failed_call_leaves_no_trace_in_the_state_of_a_client(small: Any) -> N
     found = go()
     # Each client counts its calls: in round 3 three clients have been called three times, client 2 twice that counted.
     assert found.state["train 3"]["calls"] == (3 + 3 + 2 + 3) / 4
+
+
+def test_a_call_that_never_ends_is_left_behind_and_no_other_call_sees_its_thread(small: Any) -> None:
+    """Threads are used again, but not one that hangs; and what a client leaves in its thread reaches nobody else."""
+    seen: list[tuple[str, bool]] = []
+
+    def act(client: int, number: int, message: Message) -> None:
+        seen.append((threading.current_thread().name, torch.is_grad_enabled()))
+        torch.set_grad_enabled(False)
+        if (client, number) == (2, 2):
+            NEVER.wait(20)
+
+    strategy = FedAvg(RoundPlan(4, tolerated=1))
+    simulate(small.server(lambda: strategy, timeout=0.5), small.client(act), num_clients=4, progress=False)
+    names, gradients = zip(*seen, strict=True)
+    assert all(gradients)
+    assert len(set(names[:7])) == 1  # up to client 2 in round 2
+    assert len(set(names[7:])) == 1
+    assert names[6] != names[7]
 
 
 def test_clients_that_are_not_connected_are_named(small: Any) -> None:

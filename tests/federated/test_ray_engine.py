@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -22,7 +23,6 @@ from edgebook.federated import (
     FedAvg,
     RoundPlan,
     Simulation,
-    ray_engine,
     simulate,
     to_arrays,
     to_record,
@@ -37,13 +37,6 @@ STRATEGIES: dict[str, Callable[[], Any]] = {
     "stragglers": lambda: FedAvg(RoundPlan(4, stragglers=0.5, noise=0.3, weighting="samples")),
     "Adam": lambda: FedAdam(RoundPlan(4, 2, evaluated=2), eta=0.1),
 }
-# A busy machine takes minutes to start Ray's processes; a machine short of memory is no reason to kill them.
-PATIENCE = {
-    "RAY_raylet_start_wait_time_s": "60",
-    "RAY_worker_register_timeout_seconds": "600",
-    "RAY_memory_monitor_refresh_ms": "0",
-    "RAY_prestart_worker_first_driver": "0",  # workers that Flower's environment variables make useless
-}
 TRIES = 3
 
 
@@ -51,9 +44,8 @@ TRIES = 3
 def _patient_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give Ray time to start, and a folder of its own that is gone afterwards; sockets in it need a short path."""
     folder = tempfile.mkdtemp(prefix="ray-")
-    for name, value in {"RAY_TMPDIR": folder, **PATIENCE}.items():
+    for name, value in {"RAY_TMPDIR": folder, "RAY_raylet_start_wait_time_s": "60"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ray_engine, "SLACK", 180.0)  # includes the start of the workers
     yield
     end_ray(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -82,6 +74,23 @@ def on_ray(server: ServerApp, client: ClientApp, **options: Any) -> Simulation:
                 raise
             end_ray(os.environ["RAY_TMPDIR"])
     pytest.skip(f"This machine is too busy for Ray: it did not start within its own limits in {TRIES} attempts.")
+
+
+def test_a_ray_that_does_not_start_leaves_nothing_running(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flwr.server.superlink.fleet.vce.backend.raybackend import RayBackend
+
+    def fail(*_: Any) -> None:
+        raise OSError("no sockets")
+
+    monkeypatch.setattr(RayBackend, "__init__", fail)
+    before = set(threading.enumerate())
+    server = small.server(lambda: FedAvg(RoundPlan(4)))
+    with pytest.raises(RuntimeError, match="An error was encountered") as caught:
+        simulate(server, small.client(), num_clients=4, engine="ray", progress=False)
+    assert "no sockets" in str(caught.value.__cause__.__cause__)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

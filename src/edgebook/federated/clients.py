@@ -5,9 +5,11 @@ Both engines run this around the client app that they are given, so that a clien
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
 
 import torch
 from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict, UserConfig
@@ -77,32 +79,57 @@ class SupervisedApp(ClientApp):
         partition = int(context.node_config["partition-id"])
         drawn = derived_rng(int(call["seed"]), "client", partition, int(call["number"]))
         with global_seed(int(drawn.integers(2**32))):
-            work = _Work(self.app, message, context)
-            work.start()
-            work.join(float(call["timeout"]) or None)
-        if work.failure is None and isinstance(work.answer, Message):
-            return work.answer
+            done = _within(float(call["timeout"]), self.app, message, context)
+        if done is not None and isinstance(done.answer, Message):
+            return done.answer
         context.state = before
-        if work.is_alive():
+        if done is None:
             reason = f"no answer within {call['timeout']:g} s"
         else:
-            reason = work.failure or f"it returned {type(work.answer).__name__} and no Message"
+            reason = done.failure or f"it returned {type(done.answer).__name__} and no Message"
         return Message(Error(code=RAISED, reason=reason), reply_to=message)
 
 
-class _Work(threading.Thread):
-    """One call of the app, in a thread that can be left behind if it never ends."""
+class _Done(NamedTuple):
+    """What a call of the app came to."""
 
-    def __init__(self, app: ClientApp, message: Message, context: Context) -> None:
+    answer: Any
+    failure: str
+
+
+class _Worker(threading.Thread):
+    """A thread that calls apps, one at a time, and that can be left behind if a call never ends."""
+
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.task = app, message, context
-        self.answer: Any = None
-        self.failure: str | None = None
+        self.calls: SimpleQueue[tuple[ClientApp, Message, Context]] = SimpleQueue()
+        self.done: SimpleQueue[_Done] = SimpleQueue()
+        self.start()
 
     def run(self) -> None:
-        app, message, context = self.task
-        try:
-            torch.set_num_threads(1)  # the order of a sum depends on how many threads share it
-            self.answer = app(message, context)
-        except BaseException as error:
-            self.failure = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        while True:
+            app, message, context = self.calls.get()
+            try:
+                torch.set_num_threads(1)  # the order of a sum depends on how many threads share it
+                torch.set_grad_enabled(True)  # whatever the call before has left in this thread
+                self.done.put(_Done(app(message, context), ""))
+            except BaseException as error:
+                self.done.put(_Done(None, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+            del app, message, context
+
+
+_IDLE: list[_Worker] = []  # starting a thread for each call would take longer than most of what else is done for it
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDLE.clear)
+
+
+def _within(timeout: float, app: ClientApp, message: Message, context: Context) -> _Done | None:
+    """Return what a call came to, or None if it takes more than so many seconds; 0 stands for no limit."""
+    worker = _IDLE.pop() if _IDLE else _Worker()
+    worker.calls.put((app, message, context))
+    try:
+        done = worker.done.get(timeout=timeout or None)
+    except Empty:
+        return None
+    _IDLE.append(worker)
+    return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,17 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.run import Run
 
 from edgebook.federated.grid import Calls
+from edgebook.federated.replies import answers
 from edgebook.federated.sampling import Directory
 
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # else Ray kills clients on a machine whose memory others have filled
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_prestart_worker_first_driver": "0",  # workers that Flower's own variables would make useless
+}
+START = 300.0  # seconds within which all simulated clients must have come up; a busy machine starts Ray slowly
 SLACK = 60.0  # seconds beyond the clients' own limits, within which an answer must have arrived
 
 
@@ -37,7 +47,7 @@ class RelayGrid(Grid):
 
     def __init__(self, grid: Grid, clients: int, workers: int, calls: Calls) -> None:
         self._grid, self._workers, self._calls = grid, workers, calls
-        self.partitions = Directory(clients).connected(grid, wait=SLACK)
+        self.partitions = Directory(clients).connected(grid, wait=START)
         if len(self.partitions) < clients:
             raise RuntimeError(f"Only {len(self.partitions)} of {clients} simulated clients came up.")
         self._client_of = {node: client for client, node in self.partitions.items()}
@@ -81,11 +91,12 @@ class RelayGrid(Grid):
         patience = None if timeout is None else timeout * math.ceil(len(sent) / self._workers) + SLACK
         relayed = [self._relayed(message, timeout) for message in sent]
         replies = list(self._grid.send_and_receive(relayed, timeout=patience))
-        by_node = {reply.metadata.src_node_id: reply for reply in replies}
-        for message in sent:
-            node = message.metadata.dst_node_id
-            self._calls.keep(message, by_node.get(node), self._client_of[node])
-        return sorted(replies, key=lambda reply: self._client_of[reply.metadata.src_node_id])
+        asked = {number: message for number, message in enumerate(sent)}
+        for number, reply in answers(asked, replies).items():
+            message = asked[number]
+            self._calls.keep(message, reply, self._client_of[message.metadata.dst_node_id])
+        order = {message.metadata.message_id: self._client_of[message.metadata.dst_node_id] for message in sent}
+        return sorted(replies, key=lambda reply: order[reply.metadata.reply_to_message_id])
 
     def _relayed(self, message: Message, timeout: float | None) -> Message:
         return Message(self._calls.content(message, timeout), metadata=message.metadata)
@@ -104,11 +115,12 @@ def run_ray(
     if find_spec("ray") is None:
         raise ValueError("engine 'ray' needs Ray, which is not installed: install edgebook[ray], or use 'local'.")
     workers = workers or os.cpu_count() or 1
-    server, failures = ServerApp(), []
+    server, failures, over = ServerApp(), list[BaseException](), threading.Event()
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:
         try:
+            _heed(grid, over)
             serve(RelayGrid(grid, clients, workers, calls), context)
         except BaseException as error:
             failures.append(error)
@@ -116,9 +128,24 @@ def run_ray(
     with _quiet_flower():
         from flwr.simulation import run_simulation
 
-        run_simulation(server, app, clients, backend_config=_resources(workers))
+        try:
+            run_simulation(server, app, clients, backend_config=_resources(workers))
+        finally:
+            over.set()
     if failures:
         raise failures[0]
+
+
+def _heed(grid: Grid, over: threading.Event) -> None:
+    """Let the server stop waiting for answers once there is nobody left to give them."""
+    pull = grid.pull_messages
+
+    def pull_messages(message_ids: Iterable[str]) -> Iterable[Message]:
+        if over.is_set():
+            raise RuntimeError("Flower's simulation has ended before the server has.")
+        return pull(message_ids)
+
+    grid.pull_messages = pull_messages
 
 
 def _resources(workers: int) -> dict[str, dict[str, int | float | bool]]:
@@ -131,11 +158,10 @@ def _quiet_flower() -> Iterator[None]:
     """Keep Flower and Ray from reporting over the network, from warning, and from changing the environment for good."""
     from flwr.supercore import telemetry
 
-    wanted = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     kept = dict(os.environ)
     reports = telemetry.FLWR_TELEMETRY_ENABLED
     telemetry.FLWR_TELEMETRY_ENABLED = os.environ.get("FLWR_TELEMETRY_ENABLED", "0")
-    os.environ.update({name: value for name, value in wanted.items() if name not in kept})
+    os.environ.update({name: value for name, value in SETTINGS.items() if name not in kept})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray's warnings are about its own future

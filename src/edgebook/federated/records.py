@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import lru_cache
+from io import BytesIO
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.common.constant import SType
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray]
+PLAIN = np.lib.format.magic(1, 0)  # how files of NumPy's first format begin
 
 
 def to_arrays(record: ArrayRecord) -> Arrays:
@@ -24,7 +29,26 @@ def to_arrays(record: ArrayRecord) -> Arrays:
     dict of str to ndarray
         New arrays, in the record's order.
     """
-    return {name: array.numpy() for name, array in record.items()}
+    return {name: _read(array) for name, array in record.items()}
+
+
+def _read(array: Array) -> NDArray:
+    """Return the array that NumPy has written, past its reader, which parses the same header anew each time."""
+    data = array.data
+    if array.stype != SType.NUMPY or data[:8] != PLAIN:
+        return array.numpy()
+    start = 10 + int.from_bytes(data[8:10], "little")
+    shape, in_columns, dtype = _header(bytes(data[8:start]))
+    count = math.prod(shape)
+    if dtype.hasobject or len(data) != start + count * dtype.itemsize:
+        return array.numpy()  # refuses it
+    flat = np.frombuffer(data, dtype, count, start)
+    return flat.reshape(shape, order="F" if in_columns else "C").copy(order="K")
+
+
+@lru_cache(maxsize=512)
+def _header(written: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    return np.lib.format.read_array_header_1_0(BytesIO(written))
 
 
 def to_record(arrays: Mapping[str, NDArray]) -> ArrayRecord:
@@ -63,7 +87,10 @@ def copied(content: RecordDict) -> RecordDict:
 
 def _copied(record: ArrayRecord | MetricRecord | ConfigRecord) -> ArrayRecord | MetricRecord | ConfigRecord:
     if isinstance(record, ArrayRecord):
-        return ArrayRecord({name: _shared(array) for name, array in record.items()})
+        other = ArrayRecord()  # given a dictionary, it would copy each array once more
+        for name, array in record.items():
+            other[name] = _shared(array)
+        return other
     values = {name: list(value) if isinstance(value, list) else value for name, value in record.items()}
     return type(record)(values)
 
@@ -71,7 +98,8 @@ def _copied(record: ArrayRecord | MetricRecord | ConfigRecord) -> ArrayRecord | 
 def _shared(array: Array) -> Array:
     """Return another array with the same bytes, past the checks of Flower's constructor, which cost more than it."""
     other = object.__new__(Array)
-    other.dtype, other.shape, other.stype, other.data = array.dtype, tuple(array.shape), array.stype, bytes(array.data)
+    kept = {"dtype": array.dtype, "shape": tuple(array.shape), "stype": array.stype, "data": bytes(array.data)}
+    other.__dict__.update(kept)
     return other
 
 

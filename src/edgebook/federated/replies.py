@@ -66,7 +66,7 @@ class Update(NamedTuple):
 
 def collect(
     replies: Iterable[Message],
-    asked: Mapping[int, int],
+    asked: Mapping[int, Message],
     *,
     server_round: int,
     sent: Arrays | None,
@@ -78,8 +78,8 @@ def collect(
     ----------
     replies : iterable of flwr.app.Message
         In any order.
-    asked : mapping of int to int
-        Partition to node of every client that an answer is expected of.
+    asked : mapping of int to flwr.app.Message
+        Partition to the message that was sent to its node, of every client that an answer is expected of.
     server_round : int
         Number of the round.
     sent : dict of str to ndarray, optional
@@ -93,10 +93,8 @@ def collect(
     list of Update, list of Failure
         Both in the order of partitions.
     """
-    by_node = {reply.metadata.src_node_id: reply for reply in replies}
     updates, failures = [], []
-    for client, node in sorted(asked.items()):
-        reply = by_node.get(node)
+    for client, reply in answers(asked, replies).items():
         arrays, problem, details = {}, "", ""
         if reply is None:
             problem = f"no answer {timeout}"
@@ -109,6 +107,27 @@ def collect(
         else:
             updates.append(Update(client, arrays, dict(next(iter(reply.content.metric_records.values()), {}))))
     return updates, failures
+
+
+def answers(asked: Mapping[int, Message], replies: Iterable[Message]) -> dict[int, Message | None]:
+    """Return which reply answers whom, None where there is none.
+
+    The node that a reply comes from does not say so: of a node that is gone Flower's server speaks itself.
+
+    Parameters
+    ----------
+    asked : mapping of int to flwr.app.Message
+        Partition to the message that was sent.
+    replies : iterable of flwr.app.Message
+        In any order.
+
+    Returns
+    -------
+    dict of int to flwr.app.Message
+        In the order of partitions.
+    """
+    found = {reply.metadata.reply_to_message_id: reply for reply in replies}
+    return {client: found.get(message.metadata.message_id) for client, message in sorted(asked.items())}
 
 
 def _reason(reply: Message) -> tuple[str, str]:
@@ -127,7 +146,10 @@ def _read(reply: Message, sent: Arrays | None) -> tuple[Arrays, str]:
         return {}, ""
     if len(records) != 1:
         return {}, f"it returned {len(records)} array records, and one is needed"
-    arrays = to_arrays(next(iter(records.values())))
+    try:
+        arrays = to_arrays(next(iter(records.values())))
+    except (ValueError, TypeError) as error:
+        return {}, f"its arrays cannot be read: {error}"
     if arrays.keys() != sent.keys():
         missing, unknown = sorted(sent.keys() - arrays.keys()), sorted(arrays.keys() - sent.keys())
         return {}, f"it returned other arrays than it was sent: {missing} are missing, {unknown} are unknown"

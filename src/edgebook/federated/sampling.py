@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from flwr.app import Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from edgebook.federated.clients import PARTITION_QUERY
@@ -75,6 +76,10 @@ def late_clients(chosen: Iterable[int], probability: float, *, seed: int, server
     return [client for client, u in zip(chosen[1:], drawn[1:], strict=True) if u < probability]
 
 
+# What Flower's server says in the place of a node that is gone.
+GONE = (ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, ErrorCode.NODE_UNAVAILABLE)
+
+
 class Directory:
     """Which node holds which partition; asks every node that it has not met before.
 
@@ -114,16 +119,19 @@ class Directory:
         ends = time.monotonic() + wait
         while True:
             nodes = sorted(grid.get_node_ids())
-            self._ask(grid, [node for node in nodes if node not in self._partition_of])
+            asked = [node for node in nodes if node not in self._partition_of]
+            self._ask(grid, asked, patience=max(60.0, ends - time.monotonic()))
             found = {self._partition_of[node]: node for node in nodes if node in self._partition_of}
             if len(found) >= self.clients or time.monotonic() >= ends:
                 return dict(sorted(found.items()))
             time.sleep(0.2)
 
-    def _ask(self, grid: Grid, nodes: list[int]) -> None:
+    def _ask(self, grid: Grid, nodes: list[int], *, patience: float) -> None:
         questions = [Message(RecordDict(), node, PARTITION_QUERY) for node in nodes]
-        for answer in grid.send_and_receive(questions, timeout=60) if questions else ():
+        for answer in grid.send_and_receive(questions, timeout=patience) if questions else ():
             if answer.has_error():
+                if answer.error.code in GONE:
+                    continue
                 reason = answer.error.reason.strip()
                 raise ValueError(
                     "A node did not say which partition it has; its ClientApp needs "

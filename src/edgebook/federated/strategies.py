@@ -30,7 +30,7 @@ class _Planned(flower.FedAvg):
     def _begin(self, plan: RoundPlan) -> None:
         self.plan, self.failures = plan, list[Failure]()
         self._directory, self._waited = Directory(plan.clients), False
-        self._asked: dict[int, int] = {}  # partition -> node
+        self._asked: dict[int, Message] = {}  # partition -> what its node was sent
         self._absent: list[Failure] = []
         self._sent: Arrays = {}
         self._timeout = "in time"
@@ -87,13 +87,17 @@ class _Planned(flower.FedAvg):
             return []
         nodes = self._directory.connected(grid, wait=0.0 if self._waited else self.plan.wait)
         self._waited = True
-        self._asked = {client: nodes[client] for client in clients if client in nodes}
         self._absent = [
             Failure(server_round, client, "it is not connected") for client in clients if client not in nodes
         ]
         config["server-round"] = server_round  # Flower's strategies do so too
         content = RecordDict({"arrays": arrays, "config": config})
-        return [Message(content, node, kind, group_id=str(server_round)) for node in self._asked.values()]
+        self._asked = {
+            client: Message(content, nodes[client], kind, group_id=str(server_round))
+            for client in clients
+            if client in nodes
+        }
+        return list(self._asked.values())
 
     def _heard(self, server_round: int, replies: Iterable[Message], sent: Arrays | None) -> list[Update]:
         """Return the updates of a round, or raise if more clients failed than are tolerated."""
