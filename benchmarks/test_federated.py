@@ -2,10 +2,10 @@
 
 A small perceptron on images of handwritten digits' size, and a spiking VGG of five layers with weights (S-VGG5) scaled
 down; 10 clients in each round of 10 or 100. A run is timed whole, start-up included, since a sweep pays it every time;
-both engines have one worker, and this process has compiled and loaded what it needs. The row "clients alone" is
-their own work without a federation, a network with the arrays that came, SGD, and arrays to return; a table of its own
-divides what is left by the number of messages. Memory is that of a new process and of all that it starts, with shared pages counted once,
-at its highest.
+both engines have one worker, and this process has compiled and loaded what it needs. The row "clients alone" is their
+own work without a federation, a network with the arrays that came, SGD, and arrays to return; a table of its own
+divides what is left by the number of messages. Memory is that of a new process and of all that it starts, with shared
+pages counted once, at its highest.
 
 Needs Ray. On an otherwise idle machine:
 `OMP_NUM_THREADS=1 python -m pytest benchmarks/test_federated.py`
