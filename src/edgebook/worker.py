@@ -105,6 +105,7 @@ def execute(source: Path, values: Mapping[str, Any], private: Path) -> dict[str,
             cwd=private / "cwd",
             stderr_file=sys.stderr,  # the notebook's own progress bars
             config=Config(KernelManager={"transport": "ipc", "ip": str(private / "kernel")}),
+            shutdown_kernel="immediate",  # the interrupt that goes before a graceful one can cost five seconds
             progress_bar={"desc": source.stem, "leave": False} if sys.stderr.isatty() else False,
         )
     except PapermillExecutionError as error:
