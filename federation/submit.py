@@ -29,8 +29,11 @@ def flwr(*words: str, limit: float = 120) -> str:
 
 
 def answer(text: str) -> dict[str, Any]:
-    """Return the JSON in what a command printed."""
-    return json.loads(text[text.index("{") :])
+    """Return the JSON in what a command printed; Flower's commands may fail with a code of 0."""
+    found = json.loads(text[text.index("{") :])
+    if not found.get("success", True):
+        sys.exit(" ".join(found.get("error-message", text).split()))
+    return found
 
 
 def submit(connection: str, run_config: str, limit: float) -> str:
