@@ -130,6 +130,7 @@ def test_a_killed_client_goes_on_with_its_journal(files: tuple[Path, Path], expe
         assert len(json.loads(report.read_text())["tokens"]) == NEW - before  # the rest alone was asked for
     done = subprocess.run(command(*edge(files[1], port, *words)), capture_output=True, text=True, timeout=600)
     assert done.stdout == expected + "\n"  # all of it is there, and no server is needed
+    assert done.stderr.splitlines()[1:] == ["Nothing was left to make, and no report is written."]
     other = edge(files[1], port, *words, "--top-k", 3)
     done = subprocess.run(command(*other), capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout) == (1, "")

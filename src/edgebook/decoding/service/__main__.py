@@ -123,6 +123,8 @@ def _generate(arguments: argparse.Namespace) -> int:
             show(kept, new=False)
         if len(kept) == arguments.new:
             print()
+            if arguments.report:
+                print("Nothing was left to make, and no report is written.", file=sys.stderr)
             return 0
         client = EdgeClient(
             arguments.address, token=_secret(arguments.token_file), certificate=_bytes(arguments.certificate),
