@@ -53,10 +53,11 @@ def assisted(target: Any, draft: Any, prompts: list[list[int]]) -> Callable[[], 
     draft.generation_config.num_assistant_tokens = DRAFTED
     draft.generation_config.num_assistant_tokens_schedule = "constant"
     draft.generation_config.assistant_confidence_threshold = 0.0
-    options = {"attention_mask": torch.ones(1, len(prompts[0])), "do_sample": False, "max_new_tokens": NEW}
+    options = {"attention_mask": torch.ones(1, len(prompts[0]), device=target.device)}
+    options |= {"do_sample": False, "max_new_tokens": NEW}
 
     def one(prompt: list[int]) -> list[int]:
-        found = target.generate(torch.tensor([prompt]), assistant_model=draft, **options)
+        found = target.generate(torch.tensor([prompt], device=target.device), assistant_model=draft, **options)
         return found[0, len(prompt) :].tolist()
 
     def run() -> list[list[int]]:
@@ -96,7 +97,11 @@ def steps_alone(model: HuggingFaceModel, lengths: list[int]) -> Callable[[], Non
 
 @pytest.mark.parametrize("name", SIZES)
 def test_decoding(name: str, contest: Any, report: Any) -> None:
-    target, draft = pair(*SIZES[name])
+    compare(name, *pair(*SIZES[name]), contest, report)
+
+
+def compare(name: str, target: Any, draft: Any, contest: Any, report: Any, timed: Callable[..., Any] = dict) -> None:
+    """Check that both contenders give the same texts, and time them; the models may be anywhere."""
     ours = HuggingFaceModel(target), HuggingFaceModel(draft)
     prompts = torch.randint(1, 256, (PROMPTS, 16), generator=torch.Generator().manual_seed(0)).tolist()
     options = {"max_new_tokens": NEW, "drafted": DRAFTED}
@@ -120,7 +125,7 @@ def test_decoding(name: str, contest: Any, report: Any) -> None:
     alone = steps_alone(ours[0], passes), steps_alone(ours[1], drafts)
     contest(
         f"decoding, {size}",
-        {"edgebook": lambda: edgebook(), "Transformers, assisted": lambda: peer(),
-         "steps alone": lambda: [run() for run in alone]},
+        timed({"edgebook": lambda: edgebook(), "Transformers, assisted": lambda: peer(),
+               "steps alone": lambda: [run() for run in alone]}),
         ROUNDS,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The comparisons of the other files on a GPU, and the crossbar solver there; skipped where PyTorch sees no GPU.
+"""Comparisons of the other files on a GPU, and the crossbar solver there; skipped where PyTorch sees no GPU.
 
 Each time ends when the GPU is done. SpikingJelly chooses among its fused kernels itself: without a build of its own,
 as here, its Triton kernels.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import test_decoding
 import test_neurons
 import test_public_task
 import test_training_step
@@ -99,3 +100,9 @@ def test_crossbars(contest: Any, side: int, tiles: int) -> None:
     torch.testing.assert_close(effective_conductance(places["GPU"], **OHM).cpu(), wanted, rtol=1e-10, atol=0)
     passes = {name: lambda g=g: effective_conductance(g, **OHM) for name, g in places.items()}
     contest(f"crossbar, {tiles} of {side} x {side}", timed(passes), 5)
+
+
+@pytest.mark.parametrize("name", test_decoding.SIZES)
+def test_decoding_loops(name: str, contest: Any, report: Any) -> None:
+    target, draft = (model.cuda() for model in test_decoding.pair(*test_decoding.SIZES[name]))
+    test_decoding.compare(name, target, draft, contest, report, timed)
