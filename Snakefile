@@ -6,13 +6,12 @@
 #   snakemake --cores all record --config paper=<notebook>  a verdict-grade run into results/full
 #   snakemake --cores all sweep --config name=<sweep>       every point of a sweep, and its table
 #
-# Out of date is what has another content, not another date: a notebook, a file of the package that it uses,
+# Out of date is what has another content, not another date: a notebook, a definition of the package that it reaches,
 # its ledger, its parameter values, the lock file. Each rule calls one command, so that any executor will do.
 
 import json
 import os
 import sys
-from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -54,16 +53,10 @@ def names(known):
     return "|".join(known) or "(?!)"
 
 
-@cache
-def files_behind(name):
-    """Return the files that decide what a notebook shows, beside itself."""
-    found = [*sources.source_files(notebooks.find(name)), Path("constraints.txt").resolve()]
-    found += Path("book/claims").resolve().glob(f"{name}.yml")
-    return sorted(os.path.relpath(path) for path in found if path.exists())
-
-
 def used(wildcards):
-    return files_behind(wildcards.name)
+    """Return the files that decide what a notebook shows, beside itself and the kernels that it reaches."""
+    found = [Path("constraints.txt"), Path(f"book/claims/{wildcards.name}.yml")]
+    return [str(path) for path in found if path.exists()]
 
 
 def shown(wildcards):
@@ -72,12 +65,16 @@ def shown(wildcards):
 
 
 def values(tier):
-    """Return a function to the parameter values of a notebook, and to the names it binds, as one text."""
+    """Return a function to the parameter values of a notebook and the fingerprint of all code behind it, as one text.
+
+    A run at tier full is out of date where a number could change, any other where a page could.
+    """
 
     def of(wildcards):
         name = wildcards.name
         values = notebooks.resolve(name, tier or wildcards.tier)
-        return json.dumps([values, sources.fingerprint(notebooks.find(name))], sort_keys=True)
+        code = sources.fingerprint if tier == "full" else sources.page_fingerprint
+        return json.dumps([values, code(notebooks.find(name))], sort_keys=True)
 
     return of
 
@@ -98,9 +95,8 @@ def written():
 
 
 def used_by_point(wildcards):
-    """Return the notebook of a point and the files behind it."""
-    name = POINTS[wildcards.point].notebook
-    return [os.path.relpath(notebooks.find(name)), *files_behind(name)]
+    """Return the notebook of a point, and the lock file; its id holds the fingerprint of its code."""
+    return [os.path.relpath(notebooks.find(POINTS[wildcards.point].notebook)), "constraints.txt"]
 
 
 def outcomes(wildcards):

@@ -1,263 +1,296 @@
-"""Which files a notebook depends on, and a fingerprint of what can change a number it measures.
+"""What a notebook's numbers depend on, as a fingerprint: definitions are followed, not files.
 
-Both come from reading the sources, never from importing them.
-An import such as ``from edgebook.compression import activation_density`` is followed through the package's
-``__init__`` to the file that defines the name, so that a change to one kernel concerns only its users.
-``import edgebook.compression`` and star imports count for all of the package.
-Imports made at run time from strings, and data files, are not seen.
+From the names that the recording cell uses, each is followed to the statement that binds it, and from there the
+names that this statement uses, within and across the modules of the package.
+Where a definition stands counts for nothing, nor does what nobody reaches; names, bodies, defaults and decorators do.
+Besides, statements that could act at a distance count wherever they are executed: one that sets a global default.
+What cannot be told apart, such as a module that is handed on whole, counts as all of its module.
+Everything is read from the sources, nothing is imported; data files are not seen.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
-from functools import lru_cache
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from edgebook import notebooks
-from edgebook.paths import project_root
+from edgebook.definitions import Source, Statement, code_cells, dotted, module_file, module_source
 
 # They judge, draw, record or run; none of them can change a measured number.
 WITHOUT_NUMBERS = (
-    "__main__",
-    "book",
-    "checks",
-    "ledger",
-    "metrics",
-    "notebooks",
-    "parameters",
-    "paths",
-    "revision",
-    "runner",
-    "sources",
-    "style",
-    "sweeps",
-    "worker",
-)
+    "__main__", "book", "checks", "definitions", "ledger", "metrics", "notebooks", "parameters", "paths", "revision",
+    "runner", "sources", "style", "sweeps", "worker",
+)  # fmt: skip
+# Statistics stand beside the judge, but a notebook may compute a sample with them.
+_WITH_NUMBERS_ALL_THE_SAME = ("edgebook.ledger.statistics",)
+_DRAWING = ("matplotlib", "seaborn", "IPython", "tqdm")
 
-
-def source_files(path: Path) -> list[Path]:
-    """Return the files of the package that a notebook or module uses, sorted; everything counts."""
-    walk = _Walk(skip=())
-    walk.imports_of(_trees(Path(path)), _module_of(Path(path)))
-    return sorted(walk.files.values())
+_Place = tuple[str, int]  # a module, or "" for the notebook, and the index of a statement in it
 
 
 def fingerprint(path: Path) -> str:
-    """Return 16 hexadecimal digits that change when a number measured by a notebook could change.
+    """Return 16 hexadecimal digits that change when a number recorded by a notebook could change.
 
-    They cover the notebook's code cells as far as the one that makes the record (what follows only draws) and
-    every kernel file that these reach, without comments, docstrings, magics and layout, and without the modules
-    that only judge, draw or record.
-    Parameter cells are left out: a record holds the values themselves.
+    They cover what the cell that calls ``.record`` reaches; all cells where none does.
+    Parameter cells are left out, for a record holds the values themselves, and so are the modules that only judge,
+    draw or record.
     """
-    path = Path(path)
-    walk = _Walk(skip=WITHOUT_NUMBERS)
-    trees = _until_recorded(_trees(path))
-    walk.imports_of(trees, _module_of(path))
-    digest = hashlib.sha256()
-    for tree in trees:
-        digest.update(f"cell {canonical(tree)}\n".encode())
-    for name in sorted(walk.files):
-        digest.update(f"file {name} {canonical(_parse(walk.files[name]))}\n".encode())
-    for binding in sorted(walk.bindings):
-        digest.update(f"name {binding}\n".encode())
-    return digest.hexdigest()[:16]
+    cells = code_cells(Path(path))
+    last = _recording(cells)
+    walk = _Walk(cells if last is None else cells[: last + 1], skip=WITHOUT_NUMBERS)
+    roots = cells if last is None else cells[last : last + 1]
+    walk.from_nodes({id(node) for tree in roots for node in tree.body})
+    return walk.digest()
 
 
-def canonical(node: Any) -> str:
-    """Write a syntax tree as text, without docstrings, positions and empty fields.
+def page_fingerprint(path: Path) -> str:
+    """Return 16 hexadecimal digits that change when anything could change that a page shows; all of it counts."""
+    walk = _Walk(code_cells(Path(path)), skip=())
+    walk.from_nodes(None)
+    return walk.digest()
 
-    Neither `ast.dump` nor `ast.unparse` does: minor versions of Python add fields to the former and change
-    the quotes and parentheses of the latter, and a record must not go stale with a new interpreter.
+
+def function_fingerprint(path: Path, name: str) -> str:
+    """Return 16 hexadecimal digits that change when a function of a notebook could give another result.
+
+    The function may be called anywhere in the notebook; a name that no cell binds stands for all cells.
     """
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("ctx", "kind"))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            fields = ((name, _code(value) if name == "body" else value) for name, value in fields)
-        written = (f"{name}={canonical(value)}" for name, value in fields if value not in (None, []))
-        return f"{type(node).__name__}({','.join(written)})"
-    if isinstance(node, list):
-        return f"[{','.join(canonical(item) for item in node)}]"
-    return repr(node)
+    walk = _Walk(code_cells(Path(path)), skip=WITHOUT_NUMBERS)
+    if not walk.from_name(name):
+        walk.from_nodes(None)
+    return walk.digest()
 
 
-def _code(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Return the body of a definition without its docstring."""
-    match body:
-        case [ast.Expr(value=ast.Constant(value=str())), *rest]:
-            return rest
-    return body
-
-
-def _trees(path: Path) -> list[ast.AST]:
-    """Return the syntax tree of a module, or of each code cell of a notebook."""
-    if path.suffix != ".ipynb":
-        return [_parse(path)]
-    code = [cell for cell in notebooks.cells(path) if cell["cell_type"] == "code"]
-    values = {"parameters", "injected-parameters"}
-    return [_cell_tree(cell["source"]) for cell in code if not values.intersection(notebooks.tags(cell))]
-
-
-def _until_recorded(trees: list[ast.AST]) -> list[ast.AST]:
-    """Return the trees up to the first that calls a method named ``record``; all where none does."""
-    for position, tree in enumerate(trees):
+def _recording(cells: list[ast.Module]) -> int | None:
+    """Return the first cell that calls a method named ``record`` or ``judge``, None where none does."""
+    for position, tree in enumerate(cells):
         calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-        if any(isinstance(function, ast.Attribute) and function.attr == "record" for function in calls):
-            return trees[: position + 1]
-    return trees
-
-
-def _cell_tree(source: str) -> ast.AST:
-    """Parse a cell without its magics; what is still no Python, such as ``%%bash``, counts as text."""
-    try:
-        return ast.parse(source)
-    except SyntaxError:
-        pass
-    kept = []
-    for line in source.splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        magic = line.lstrip().startswith(("%", "!"))
-        kept.append((indent and f"{indent}pass") if magic else line)
-    try:
-        return ast.parse("\n".join(kept))
-    except SyntaxError:
-        return ast.Constant(source)
-
-
-def _package_folder() -> Path:
-    checkout = project_root() / "src" / "edgebook"
-    return checkout if checkout.is_dir() else Path(__file__).resolve().parent
-
-
-def _module_of(path: Path) -> str | None:
-    """Return the dotted name of a file of the package, None for any other file."""
-    try:
-        parts = path.resolve().relative_to(_package_folder()).with_suffix("").parts
-    except ValueError:
-        return None
-    return ".".join(("edgebook", *parts)).removesuffix(".__init__")
-
-
-def _file(module: str) -> Path | None:
-    """Return the file of a dotted name of the package, None where it is no module."""
-    stem = _package_folder().joinpath(*module.split(".")[1:])
-    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
-
-
-def _parse(path: Path) -> ast.Module:
-    stat = path.stat()
-    return _parse_cached(path, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=512)
-def _parse_cached(path: Path, _mtime: int, _size: int) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=path.name)
-
-
-def _only_names(tree: ast.Module) -> bool:
-    """Tell whether an ``__init__`` does nothing but import and name: then it changes no number itself."""
-    for statement in _code(tree.body):
-        match statement:
-            case ast.Import() | ast.ImportFrom():
-                continue
-            case ast.Assign(targets=[ast.Name(id="__all__" | "__version__")]):
-                continue
-        return False
-    return True
+        if any(isinstance(function, ast.Attribute) and function.attr in ("record", "judge") for function in calls):
+            return position
+    return None
 
 
 class _Walk:
-    """The files reached so far, and the names that packages bound on the way."""
+    """Statements in the order in which they are reached; their numbers in that order stand for their places."""
 
-    def __init__(self, skip: tuple[str, ...]) -> None:
-        self.files: dict[str, Path] = {}
-        self.bindings: set[str] = set()
+    def __init__(self, cells: list[ast.Module], skip: tuple[str, ...]) -> None:
+        self._notebook = Source(None, False, cells)
         self._skip = {f"edgebook.{name}" for name in skip}
-        self._seen: set[tuple[str, str]] = set()
+        self._number: dict[_Place, int] = {}
+        self._open: deque[_Place] = deque()
+        self._lines: list[str] = []
+        self._file = cache(module_file)
+        self._source = cache(self._read)
 
-    def imports_of(self, trees: list[ast.AST], module: str | None) -> None:
-        """Follow every import statement in ``trees``, wherever it stands."""
-        for tree in trees:
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Import):
-                    for alias in node.names:
-                        self._name(alias.name, "*")
-                elif isinstance(node, ast.ImportFrom):
-                    origin = _absolute(node, module)
-                    for alias in node.names:
-                        self._name(origin, alias.name)
+    def from_nodes(self, nodes: set[int] | None) -> None:
+        """Start from the notebook's statements with these syntax trees, or from all of them."""
+        for index, statement in enumerate(self._notebook.statements):
+            if nodes is None or id(statement.node) in nodes:
+                self._reach(("", index))
 
-    def _name(self, module: str, name: str) -> None:
-        """Count what ``from module import name`` depends on; the name ``*`` stands for all of the module."""
-        family = ".".join(module.split(".")[:2])
-        if module.split(".")[0] != "edgebook" or family in self._skip or (module, name) in self._seen:
-            return
-        self._seen.add((module, name))
-        path = _file(module)
-        if path is None:
-            return
-        for package in _packages_above(module):
-            self._initializer(package)
-        if path.name != "__init__.py":
-            self._whole(module, path)
-        elif name == "*":
-            self._initializer(module)
-            self.imports_of([_parse(path)], module)
-        else:
-            self._member(module, name, path)
+    def from_name(self, name: str) -> bool:
+        """Start from what the notebook binds to a name; tell whether it binds it."""
+        found = list(self._bound("", name))
+        for place in found:
+            self._reach(place)
+        return bool(found) or name in self._notebook.imported
 
-    def _member(self, package: str, name: str, path: Path) -> None:
-        """Count what one name of a package depends on."""
-        self._initializer(package)
-        origin = _bound(_parse(path), package, name)
-        if origin not in (None, (package, name)):  # `from . import x` binds a submodule to its own name
-            self.bindings.add(f"{package}.{name} = {'.'.join(origin)}")
-            self._name(*origin)
-        elif _file(f"{package}.{name}") is not None:
-            self._name(f"{package}.{name}", "*")
-        else:
-            self._name(package, "*")
+    def digest(self) -> str:
+        """Follow everything and return the fingerprint."""
+        self._follow()
+        while any([self._reach(place) for place in self._acting_in_notebook()]):
+            self._follow()
+        acting = sorted(self._acting_in_modules(), key=lambda place: self._statement(place).text)
+        for place in acting:
+            self._reach(place)
+        self._follow()
+        return hashlib.sha256("\n".join(self._lines).encode()).hexdigest()[:16]
 
-    def _whole(self, module: str, path: Path) -> None:
-        if module not in self.files:
-            self.files[module] = path
-            self.imports_of([_parse(path)], module)
+    def _follow(self) -> None:
+        while self._open:
+            place = self._open.popleft()
+            statement = self._statement(place)
+            self._lines.append(statement.text)
+            for chain in statement.chains:
+                self._lines.append(f"  {chain} = {self._resolved(place[0], statement, chain)}")
+            for string in sorted(statement.strings):
+                if string.startswith("edgebook.") and self._is_module(string):
+                    self._lines.append(f"  {string} = {self._whole(string)}")
 
-    def _initializer(self, package: str) -> None:
-        """Count a package's ``__init__``, with all that it imports, if it does more than import."""
-        path = _file(package)
-        if path is not None and not _only_names(_parse(path)):
-            self._whole(package, path)
+    def _reach(self, place: _Place) -> bool:
+        """Number a statement and put it among those to follow, unless that was done; tell whether it is new."""
+        if place in self._number:
+            return False
+        self._number[place] = len(self._number)
+        self._open.append(place)
+        return True
+
+    def _resolved(self, module: str, statement: Statement, chain: str) -> str:
+        """Reach what a dotted name stands for and return it: numbers of statements, or a name of another package."""
+        first, *rest = chain.split(".")
+        if first in statement.imports:
+            return self._target(*self._source(module).target(statement.imports[first], first), rest)
+        return self._member(module, first, rest)
+
+    def _member(self, module: str, name: str, rest: list[str]) -> str:
+        """Reach what a name of a module stands for."""
+        source = self._source(module)
+        places = list(self._bound(module, name))
+        if places:
+            for place in places:
+                self._reach(place)
+            return " ".join(str(self._number[place]) for place in places)
+        if name in source.imported:
+            return self._target(*source.imported[name], rest)
+        if "*" in source.imported:
+            return self._target(*source.imported["*"], rest)
+        inner = f"{module}.{name}"
+        if module and self._is_module(inner):
+            return self._target(inner, None, rest)
+        return "a parameter or a builtin"
+
+    def _target(self, module: str, name: str | None, rest: list[str]) -> str:
+        """Reach what an import binds, with the attributes that follow."""
+        if module.partition(".")[0] != "edgebook":
+            return ".".join([module, *([name] if name else [])])
+        if name == "*":
+            return self._whole(module)
+        if name is not None:
+            return self._of_package(module, name, rest)
+        return self._of_package(module, rest[0], rest[1:]) if rest else self._whole(module)
+
+    def _of_package(self, module: str, name: str, rest: list[str]) -> str:
+        if self._skipped(module, name):
+            return "no number"
+        if self._file(module) is None:
+            return "missing"
+        source = self._source(module)
+        itself = source.imported.get(name) == (module, name)  # `from . import part` in the package of that part
+        if not itself and (name in source.imported or name in source.places):
+            return self._member(module, name, rest)
+        if self._is_module(f"{module}.{name}"):
+            return self._target(f"{module}.{name}", None, rest)
+        return self._whole(module)
+
+    def _whole(self, module: str) -> str:
+        """Reach all that a module holds, and for a package all that it imports."""
+        if self._skipped(module, None):
+            return "no number"
+        if self._file(module) is None:
+            return "missing"
+        source = self._source(module)
+        for index in range(len(source.statements)):
+            self._reach((module, index))
+        if source.package:
+            for name, target in sorted(source.imported.items()):
+                if target[0].partition(".")[0] == "edgebook" and target != (module, name):
+                    self._target(*target, [])
+                elif target == (module, name) and self._is_module(f"{module}.{name}"):
+                    self._whole(f"{module}.{name}")
+        return "all of a module"
+
+    def _acting_in_notebook(self) -> list[_Place]:
+        """Return the notebook's statements that could change a reached variable, or something global."""
+        statements = self._notebook.statements
+        reached = [statements[index] for module, index in self._number if module == ""]
+        variables = {name for one in reached if not self._from_skipped(one) for name in one.binds if _holds_data(one)}
+        return [
+            ("", index)
+            for index, one in enumerate(statements)
+            if ("", index) not in self._number
+            and (any(map(self._may_change, one.setters)) or (not one.definition and self._changes(one.node, variables)))
+        ]
+
+    def _changes(self, node: ast.AST, variables: set[str]) -> bool:
+        """Tell whether a statement stores into a variable, calls its methods, or hands it to a function of ours."""
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Attribute | ast.Subscript | ast.Name) and not isinstance(inner.ctx, ast.Load):
+                if next(dotted(inner), "").partition(".")[0] in variables:
+                    return True
+            elif isinstance(inner, ast.Call):
+                first = next(dotted(inner.func), "").partition(".")[0]
+                given = {argument.id for argument in inner.args if isinstance(argument, ast.Name)}
+                if first in variables and isinstance(inner.func, ast.Attribute):
+                    return True
+                if given & variables and self._may_change(first):
+                    return True
+        return False
+
+    def _may_change(self, function: str) -> bool:
+        """Tell whether a function named like that is the notebook's or a library's, and no drawing or builtin one."""
+        if function in self._notebook.imported:
+            module, name = self._notebook.imported[function]
+            return module.partition(".")[0] not in _DRAWING and not self._skipped(module, name)
+        bound = [self._notebook.statements[index] for index in self._notebook.places.get(function, ())]
+        return any(not statement.variable and statement.definition for statement in bound)
+
+    def _from_skipped(self, statement: Statement) -> bool:
+        """Tell whether a variable is nothing but what a room without numbers returned, such as the run."""
+        value = getattr(statement.node, "value", None)
+        if not statement.variable or not isinstance(value, ast.Call):
+            return False
+        module, name = self._notebook.imported.get(next(dotted(value.func), "").partition(".")[0], ("", None))
+        return module.partition(".")[0] == "edgebook" and self._skipped(module, name)
+
+    def _acting_in_modules(self) -> Iterator[_Place]:
+        """Yield the statements that act at a distance in all modules that Python loads for the notebook."""
+        seen: set[str] = set()
+        waiting = [*self._notebook.loads, *(module for module, _ in self._number if module)]
+        for statement in self._notebook.statements:
+            waiting += self._loaded_inside(statement)
+        while waiting:
+            module = waiting.pop()
+            for name in _with_packages_above(module):
+                if name in seen or self._skipped(name, None) or self._file(name) is None:
+                    continue
+                seen.add(name)
+                source = self._source(name)
+                waiting += source.loads
+                yield from ((name, i) for i, statement in enumerate(source.statements) if statement.acts)
+
+    def _loaded_inside(self, statement: Statement) -> list[str]:
+        targets = (self._notebook.target(node, name) for name, node in statement.imports.items())
+        return [f"{module}.{name}" if name else module for module, name in targets]
+
+    def _bound(self, module: str, name: str) -> Iterable[_Place]:
+        return ((module, index) for index in self._source(module).places.get(name, ()))
+
+    def _statement(self, place: _Place) -> Statement:
+        return self._source(place[0]).statements[place[1]]
+
+    def _read(self, module: str) -> Source:
+        if not module:
+            return self._notebook
+        path = self._file(module)
+        assert path is not None, module
+        stat = path.stat()
+        return module_source(path, module, stat.st_mtime_ns, stat.st_size)
+
+    def _skipped(self, module: str, name: str | None) -> bool:
+        """Tell whether a name lies in a room without numbers."""
+        full = f"{module}.{name}" if name else module
+        if any(f"{full}.".startswith(f"{kept}.") for kept in _WITH_NUMBERS_ALL_THE_SAME):
+            return False
+        if name is not None and self._file(module) is not None:
+            origin = self._source(module).imported.get(name)
+            if origin is not None and origin[0] in _WITH_NUMBERS_ALL_THE_SAME:
+                return False
+        room = ".".join(full.split(".")[:2])
+        return room in self._skip
+
+    def _is_module(self, name: str) -> bool:
+        return self._file(name) is not None
 
 
-def _packages_above(module: str) -> Iterator[str]:
+def _holds_data(statement: Statement) -> bool:
+    return statement.variable or not statement.definition
+
+
+def _with_packages_above(module: str) -> Iterator[str]:
+    """Yield a module of the package after all packages in which it lies; nothing for other packages."""
     parts = module.split(".")
-    return (".".join(parts[:n]) for n in range(1, len(parts)))
-
-
-def _absolute(node: ast.ImportFrom, module: str | None) -> str:
-    """Return the absolute name of the module that a ``from ... import`` names."""
-    if not node.level or module is None:
-        return node.module or ""
-    path = _file(module)
-    levels = node.level - (path is not None and path.name == "__init__.py")
-    base = module.split(".")[: len(module.split(".")) - levels]
-    return ".".join([*base, node.module] if node.module else base)
-
-
-def _bound(tree: ast.Module, package: str, name: str) -> tuple[str, str] | None:
-    """Return the module and name that an ``__init__`` binds ``name`` to by import; the last wins."""
-    found = None
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    found = (_absolute(node, package), alias.name)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.asname == name:
-                    found = (alias.name, "*")
-    return found
+    if parts[0] == "edgebook":
+        yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))

@@ -44,8 +44,8 @@ def flow(checkout):
     checkout.write("src/edgebook/wing/a.py", "from edgebook.wing.deep import C\ndef f():\n    return C\n")
     checkout.write("src/edgebook/wing/deep.py", "C = 1\n")
     checkout.write("src/edgebook/wing/b.py", "def g():\n    return 2\n")
-    checkout.notebook("notebooks/one.ipynb", "from edgebook.wing import f")
-    checkout.notebook("notebooks/two.ipynb", "from edgebook.wing import g")
+    checkout.notebook("notebooks/one.ipynb", "from edgebook.wing import f\nf()")
+    checkout.notebook("notebooks/two.ipynb", "from edgebook.wing import g\ng()")
     checkout.notebook("book/data.ipynb", "1 + 1")
     tiers = "one: {quick: {seeds: 1}, full: {seeds: 8}}\ntwo: {quick: {seeds: 1}, full: {seeds: 8}}\n"
     checkout.write("notebooks/tiers.yml", tiers)
@@ -55,7 +55,7 @@ def flow(checkout):
 
 
 def _only_what_it_reads(folder, names):
-    kept = {"__init__.py", "notebooks.py", "parameters.py", "paths.py", "sources.py"}
+    kept = {"__init__.py", "definitions.py", "notebooks.py", "parameters.py", "paths.py", "sources.py"}
     return [name for name in names if name not in kept]
 
 
@@ -91,7 +91,7 @@ def test_only_what_depends_on_a_change_is_executed_again(flow):
     with (root / "src/edgebook/wing/__init__.py").open("a") as names:
         names.write("from .unused import D as D\n")
     assert calls(flow)[1] == ["book one"]
-    flow.notebook("notebooks/two.ipynb", "from edgebook.wing import g as h")
+    flow.notebook("notebooks/two.ipynb", "from edgebook.wing import g as h\nh()")
     assert calls(flow)[1] == ["book two"]
     tiers = (root / "notebooks/tiers.yml").read_text()
     flow.write("notebooks/tiers.yml", tiers.replace("two: {", "two: {book: {seeds: 2}, "))

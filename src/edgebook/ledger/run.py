@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ class Run:
         self.tier: str = parameters["tier"]
         self.ledger: Ledger = load_ledger(notebook, root)
         self._root = root
-        self._fingerprint = sources.fingerprint(root / "notebooks" / f"{notebook}.ipynb")
+        path = root / "notebooks" / f"{notebook}.ipynb"
+        self._fingerprint = sources.fingerprint(path)
+        self._reached_by = cache(lambda name: sources.function_fingerprint(path, name))
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock = time.perf_counter()
         self._seconds_before = 0.0
@@ -61,14 +64,15 @@ class Run:
 
         Results and arguments must be JSON; results always pass through JSON, so that a resumed run sees
         just what a fresh one sees. Nothing is kept unless ``EDGEBOOK_RESUME`` names a folder; the key holds
-        the fingerprint of notebook and kernels and all parameters but the seeds, so a changed constant is
-        computed anew and a further seed is not.
+        the fingerprint of all code that the function reaches and all parameters but the seeds, so a changed
+        constant is computed anew, and a further seed or another figure is not.
         """
         folder = os.environ.get("EDGEBOOK_RESUME")
         if not folder:
             return json.loads(json.dumps(function(**arguments)))
         fixed = {name: value for name, value in self.parameters.items() if name not in ("seeds", "first_seed")}
-        key = json.dumps([self._fingerprint, fixed, function.__name__, arguments], sort_keys=True)
+        name = function.__name__
+        key = json.dumps([self._reached_by(name), fixed, name, arguments], sort_keys=True)
         path = Path(folder) / self.notebook / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
         if path.is_file():
             kept = json.loads(path.read_text(encoding="utf-8"))
