@@ -111,7 +111,8 @@ def _run(row: Row) -> str:
         return ""
     parts = (f"Tier {row.tier}", row.scale, f"commit {row.commit}", row.hardware, duration(row.seconds))
     stale = f'<br><span class="eb-stale">Stale: {escape("; ".join(row.stale))}</span>' if row.stale else ""
-    return escape(" · ".join(part for part in parts if part)) + stale
+    confirmed = f"<br>Confirmed {escape(row.confirmed)}" if row.confirmed else ""
+    return escape(" · ".join(part for part in parts if part)) + stale + confirmed
 
 
 def _small(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m edgebook run|list|scoreboard|compare|sweep|point|check|prepare``."""
+"""The command line: ``python -m edgebook run|list|scoreboard|compare|confirm|sweep|point|check|prepare``."""
 
 from __future__ import annotations
 
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="what changed between two records; 1 if a verdict is worse")
     compare.add_argument("before", type=Path, help="a record, or a folder of records")
     compare.add_argument("after", type=Path, help="the same, to be compared with it")
+    confirm = commands.add_parser("confirm", help="one seed of a record again at tier full; 1 if a sample differs")
+    confirm.add_argument("notebook", nargs="*", help="papers with a record; default: all of them")
     sweep = commands.add_parser("sweep", help="the sweeps, or the points of one and what became of them")
     sweep.add_argument("name", nargs="?", help="a file of notebooks/sweeps, without suffix")
     sweep.add_argument("--table", action="store_true", help="write the table of all points that have been run")
@@ -159,6 +161,22 @@ def _compare(asked: argparse.Namespace) -> int:
     return 1 if worse else 0
 
 
+def _confirm(asked: argparse.Namespace) -> int:
+    from edgebook.ledger.confirmation import confirm
+    from edgebook.runner import RunError
+
+    recorded = sorted(path.stem for path in (project_root() / "results" / "full").glob("*.json"))
+    met = []
+    for name in asked.notebook or recorded:
+        try:
+            equal, said = confirm(name)
+        except RunError as error:
+            equal, said = False, str(error)
+        print(said, flush=True)
+        met.append(equal)
+    return 0 if all(met) else 1
+
+
 def _sweep(asked: argparse.Namespace) -> int:
     from edgebook.sweeps import summary
 
@@ -209,6 +227,7 @@ _COMMANDS = {
     "list": _list,
     "scoreboard": _scoreboard,
     "compare": _compare,
+    "confirm": _confirm,
     "sweep": _sweep,
     "point": _point,
     "check": _check,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgebook.ledger.claims import Claim, Verdict, load_ledger
 from edgebook.paths import project_root
+
+CODE_CHANGED = "the notebook's code or a kernel has changed"
 
 
 class _Part(BaseModel):
@@ -39,6 +42,21 @@ class Hardware(_Part):
     platform: str
 
 
+class Confirmation(_Part):
+    """One seed of a record, run again later: which claims it gave other samples for, if any."""
+
+    when: str
+    commit: str | None
+    seed: int
+    beside: Literal["the record", "a run at its commit"]
+    differing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Say when, at which commit and by which seed."""
+        commit = self.commit[:7] if self.commit else "no commit"
+        return f"{self.when} at {commit} by seed {self.seed}, equal to {self.beside} to the last bit"
+
+
 class Record(_Part):
     """Everything that is known of one run."""
 
@@ -57,6 +75,7 @@ class Record(_Part):
     hardware: Hardware
     seconds: float
     started: str
+    confirmed: Confirmation | None = None
 
 
 def save_record(record: Record, folder: Path) -> Path:
@@ -109,19 +128,22 @@ def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
     """Say why a record no longer speaks for the checkout; an empty list means that it does.
 
     Compared are the fingerprint of the notebook's code and of the kernels that it uses, the claims in
-    the ledger, and the parameters that its tier has now.
+    the ledger, and the parameters that its tier has now; a seed that was run again and differed counts too.
     """
     from edgebook import notebooks, sources
 
     root = root or project_root()
     path = root / "notebooks" / f"{record.notebook}.ipynb"
+    again = record.confirmed
     if not path.is_file():
         return ["the notebook is gone"]
     reasons = []
     if sources.fingerprint(path) != record.fingerprint:
-        reasons.append("the notebook's code or a kernel has changed")
+        reasons.append(CODE_CHANGED)
     if load_ledger(record.notebook, root).claims != tuple(result.claim for result in record.results):
         reasons.append("the ledger has changed")
     if notebooks.resolve(record.notebook, record.tier, {}) != record.parameters:
         reasons.append(f"its parameters are not those of tier {record.tier}")
+    if again is not None and again.differing:
+        reasons.append(f"its seed {again.seed}, run again {again.when}, differs in {', '.join(again.differing)}")
     return reasons

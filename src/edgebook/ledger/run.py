@@ -125,7 +125,7 @@ class Run:
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
             parameters=self.parameters, seeds=tuple(seeds), results=tuple(results),
             commit=commit, dirty=dirty, fingerprint=self._fingerprint,
-            versions=_versions(), hardware=_hardware(),
+            versions=_versions(), hardware=hardware(),
             seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
         )  # fmt: skip
 
@@ -175,7 +175,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _hardware() -> Hardware:
+def hardware() -> Hardware:
+    """Return what this process computes on."""
     torch = sys.modules.get("torch")  # a run that has not loaded it has used no GPU, and loading it takes seconds
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []

@@ -44,6 +44,7 @@ class Row:
     hardware: str = ""
     seconds: float | None = None
     stale: tuple[str, ...] = ()
+    confirmed: str = ""
 
 
 def rows(root: Path | None = None, executed: Path | None = None) -> list[Row]:
@@ -108,6 +109,7 @@ def as_text(rows: Sequence[Row]) -> str:
     for paper, group in by_paper(rows):
         lines.append(f"{paper.name} ({paper.year}): {counted(counts(group))}")
         lines += [f"  stale: {'; '.join(reasons)}" for reasons in {row.stale for row in group if row.stale}]
+        lines += [f"  confirmed: {said}" for said in {row.confirmed for row in group if row.confirmed}]
         lines += [_text_line(row) for row in group if row.claim]
     return "\n".join([*lines, "", f"All: {counted_all(rows)}"])
 
@@ -184,4 +186,5 @@ def _measured(paper: Paper, record: Record, result: ClaimResult, link: str | Non
         hardware=hardware_line(record.hardware),
         seconds=record.seconds,
         stale=stale,
+        confirmed=str(record.confirmed) if record.confirmed and not stale else "",
     )
