@@ -83,6 +83,8 @@ class Statement:
 
     @cached_property
     def _bare(self) -> ast.stmt:
+        _ = self.imports  # where they come from is told by what the names are followed to
+        self.node = _WithoutImports().visit(self.node)
         for inner in ast.walk(self.node):
             if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 inner.body = _code(inner.body) or [ast.Pass()]
@@ -92,6 +94,14 @@ class Statement:
                     if isinstance(argument, ast.arg):
                         argument.annotation = None
         return self.node
+
+
+class _WithoutImports(ast.NodeTransformer):
+    def visit_Import(self, _: ast.Import) -> ast.Pass:
+        return ast.Pass()
+
+    def visit_ImportFrom(self, _: ast.ImportFrom) -> ast.Pass:
+        return ast.Pass()
 
 
 class Source:

@@ -121,10 +121,10 @@ def test_moving_a_definition_or_a_file_makes_nothing_stale(kernels):
         edit(kernels, "src/edgebook/wing/__init__.py", ".density import density", "edgebook.deep import density")
         edit(kernels, "src/edgebook/base/energy.py", "\ndef _twice(x):\n    return energy(x - 1) + 2\n", "")
         edit(kernels, "src/edgebook/base/energy.py", "\n\ndef", "\nfrom edgebook.base.twice import _twice\n\ndef")
-        body = "def _twice(x):\n    from edgebook.base.energy import energy\n    return energy(x - 1) + 2\n"
-        (source / "base/twice.py").write_text(body.replace("    from edgebook.base.energy import energy\n", ""))
-        with (source / "base/twice.py").open("a") as file:
-            file.write("\nfrom edgebook.base.energy import energy\n")
+        body = "def _twice(x):\n    return energy(x - 1) + 2\n\n\nfrom edgebook.base.energy import energy\n"
+        (source / "base/twice.py").write_text(body)
+        shutil.move(source / "wing/late.py", source / "deep/late.py")
+        edit(kernels, "src/edgebook/wing/pruning.py", "edgebook.wing.late", "edgebook.deep.late")
 
     assert stale(kernels, move, density=[DENSITY], pruning=[PRUNING]) == NONE
 
