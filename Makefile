@@ -61,7 +61,7 @@ test: venv ## all tests: units and guards, every notebook, the book, the book in
 	  --nbmake-timeout=120 $(NBMAKE)
 	@mkdir -p _build && mv $(NBMAKE) _build/nbmake
 	@echo "== The book from these notebooks, with warnings as errors"
-	@$(BIN)/python -m edgebook.book --executed _build/nbmake --stage _build/test-stage --out _build/test-html
+	@$(BIN)/python -m edgebook.pages.render --executed _build/nbmake --stage _build/test-stage --out _build/test-html
 	@echo "== The book in a browser"
 	@EDGEBOOK_HTML='$(CURDIR)/_build/test-html' $(BIN)/python -m pytest -m browser tests/browser
 

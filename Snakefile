@@ -18,7 +18,9 @@ from snakemake.exceptions import WorkflowError
 
 os.environ["EDGEBOOK_ROOT"] = os.getcwd()
 
-from edgebook import notebooks, sources
+from edgebook import notebooks
+
+from edgebook.notebooks import sources
 
 PYTHON = sys.executable
 PAPERS, PAGES = notebooks.paper_names(), notebooks.page_names()
@@ -251,5 +253,5 @@ rule render:
     message:
         "Rendering the book; warnings are errors"
     shell:
-        "{PYTHON} -m edgebook.book --executed _build/book --out _build/html > {log} 2>&1"
+        "{PYTHON} -m edgebook.pages.render --executed _build/book --out _build/html > {log} 2>&1"
         " || {{ cat {log} >&2; exit 1; }}"

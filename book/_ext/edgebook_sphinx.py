@@ -28,12 +28,13 @@ from edgebook_speed import drawn_for, load_benchmarks
 
 from edgebook.ledger.papers import load_papers
 from edgebook.ledger.scoreboard import Row, rows
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 # The floors of the package from the ground up; a package that is not listed comes last.
 _FLOORS = (
     "data",
     "measure",
+    "networks",
     "compression",
     "spiking",
     "crossbar",
@@ -113,8 +114,16 @@ def _floor(name: str) -> int:
 
 def _package_lines(name: str) -> list[str]:
     lines = [f"## {name}", "", *_automodule(name, members=False)]
-    modules = sorted(m.name for m in pkgutil.iter_modules(import_module(name).__path__) if m.name[0] != "_")
-    return lines + [line for module in modules for line in _module_lines(f"{name}.{module}")]
+    return lines + [line for module in _modules(name) for line in _module_lines(module)]
+
+
+def _modules(name: str) -> list[str]:
+    """Return the modules of a package, those of packages within it in their place."""
+    found = sorted(
+        (m for m in pkgutil.iter_modules(import_module(name).__path__) if m.name[0] != "_"), key=lambda m: m.name
+    )
+    inner = ((f"{name}.{m.name}", m.ispkg) for m in found)
+    return [module for one, package in inner for module in ([one, *_modules(one)] if package else [one])]
 
 
 def _module_lines(name: str) -> list[str]:

@@ -8,7 +8,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from digits.task import images, new_model
 from edgebook.federated import FedAvg, RoundPlan, to_arrays
-from edgebook.training import accuracy
+from edgebook.networks import accuracy
 
 app = ServerApp()
 

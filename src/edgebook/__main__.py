@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from edgebook import notebooks
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 # What a tier is for and may cost; the parameter values themselves are in notebooks/tiers.yml.
 _BUDGETS = {
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from edgebook import runner
+    from edgebook.notebooks import runner
 
     settings = _settings(asked.notebook, asked.settings)
     try:
@@ -163,7 +163,7 @@ def _compare(asked: argparse.Namespace) -> int:
 
 def _confirm(asked: argparse.Namespace) -> int:
     from edgebook.ledger.confirmation import confirm
-    from edgebook.runner import RunError
+    from edgebook.notebooks.runner import RunError
 
     recorded = sorted(path.stem for path in (project_root() / "results" / "full").glob("*.json"))
     met = []
@@ -206,7 +206,7 @@ def _point(asked: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    from edgebook.checks import check
+    from edgebook.pages.checks import check
 
     problems = check(project_root())
     for problem in problems:
@@ -215,7 +215,7 @@ def _check(_: argparse.Namespace) -> int:
 
 
 def _prepare(asked: argparse.Namespace) -> int:
-    from edgebook.runner import prepare
+    from edgebook.notebooks.runner import prepare
 
     for path in prepare(asked.tier, asked.out):
         print(path)

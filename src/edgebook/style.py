@@ -110,6 +110,6 @@ def _ends(samples: Sequence[float], mean: float) -> tuple[float, float]:
     """Return the ends of the 95 % interval of the mean; the mean itself with too few samples for one."""
     if len(samples) < FEWEST:
         return mean, mean
-    from edgebook.measure.statistics import mean_interval  # comes with PyTorch, which takes long to load
+    from edgebook.ledger.statistics import mean_interval  # comes with PyTorch, which takes long to load
 
     return mean_interval(samples)

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from edgebook import book
+from edgebook.pages import render
 
 TOC = {
     "format": "jb-book",
@@ -66,7 +66,7 @@ def with_address(small: Path) -> None:
 def test_staging_prefers_the_executed_notebook_and_names_the_rest(checkout: Path, tmp_path: Path) -> None:
     extra = checkout / "book" / "page.ipynb"
     nbformat.write(notebook(None), extra)
-    assert book.stage(checkout / "_build" / "book", tmp_path / "stage") == ["page"]
+    assert render.stage(checkout / "_build" / "book", tmp_path / "stage") == ["page"]
     staged = nbformat.read(tmp_path / "stage" / "notebooks" / f"{NOTEBOOK}.ipynb", as_version=4)
     assert staged.cells[1].outputs[0]["data"]["text/plain"] == "42"
     assert (tmp_path / "stage" / "book" / "page.ipynb").read_bytes() == extra.read_bytes()
@@ -75,9 +75,9 @@ def test_staging_prefers_the_executed_notebook_and_names_the_rest(checkout: Path
 def test_staging_again_forgets_what_is_gone(checkout: Path, tmp_path: Path) -> None:
     page = checkout / "book" / "page.ipynb"
     nbformat.write(notebook(None), page)
-    book.stage(checkout / "_build" / "book", tmp_path / "stage")
+    render.stage(checkout / "_build" / "book", tmp_path / "stage")
     page.unlink()
-    book.stage(checkout / "_build" / "book", tmp_path / "stage")
+    render.stage(checkout / "_build" / "book", tmp_path / "stage")
     assert not (tmp_path / "stage" / "book" / "page.ipynb").exists()
 
 
@@ -86,14 +86,14 @@ def test_staging_refuses_a_folder_that_holds_something_else(checkout: Path, tmp_
     keep.parent.mkdir()
     keep.write_text("dear", encoding="utf-8")
     with pytest.raises(ValueError, match="is not empty"):
-        book.stage(checkout / "_build" / "book", keep.parent)
+        render.stage(checkout / "_build" / "book", keep.parent)
     assert keep.read_text(encoding="utf-8") == "dear"
 
 
 @pytest.mark.slow
 def test_the_book_shows_the_ledger_and_hides_buttons_without_an_address(checkout: Path) -> None:
     html = checkout / "_build" / "html"
-    assert book.main([]) == 0
+    assert render.main([]) == 0
     landing = (html / "book" / "intro.html").read_text(encoding="utf-8")
     assert "Zebrafish beats a uniform width." in landing
     assert f'href="../notebooks/{NOTEBOOK}.html#ap-7"' in landing
@@ -110,7 +110,7 @@ def test_the_book_shows_the_ledger_and_hides_buttons_without_an_address(checkout
 @pytest.mark.slow
 def test_an_address_brings_launch_and_repository_buttons(checkout: Path) -> None:
     with_address(checkout)
-    assert book.main([]) == 0
+    assert render.main([]) == 0
     page = (checkout / "_build" / "html" / "notebooks" / f"{NOTEBOOK}.html").read_text(encoding="utf-8")
     path = f"notebooks/{NOTEBOOK}.ipynb"
     assert f"https://colab.research.google.com/github/someone/somewhere/blob/main/{path}" in page
@@ -125,7 +125,7 @@ def test_a_warning_fails_the_build_and_keeps_the_old_pages(checkout: Path, capsy
     old.write_text("old", encoding="utf-8")
     intro = checkout / "book" / "intro.md"
     intro.write_text(intro.read_text(encoding="utf-8") + "\nSee {doc}`nowhere-at-all`.\n", encoding="utf-8")
-    assert book.main([]) == 1
+    assert render.main([]) == 1
     said = capsys.readouterr().err
     assert "nowhere-at-all" in said and "intro.md" in said
     assert old.read_text(encoding="utf-8") == "old"

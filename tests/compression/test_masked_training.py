@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from edgebook.compression import dense_masks, prune_by_magnitude, step_cross_entropy, train_masked
-from edgebook.training import fit
+from edgebook.networks import fit
 
 
 def network(seed: int = 0) -> nn.Sequential:

@@ -24,8 +24,7 @@ from edgebook.compression import (
     rewind,
     sparsity,
 )
-from edgebook.networks import initialised, vgg_architecture
-from edgebook.training import fit
+from edgebook.networks import fit, initialised, vgg_architecture
 
 
 def network(seed: int = 0) -> nn.Module:

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgebook.crossbar import circuit, effective_conductance
+from edgebook.crossbar import effective_conductance
+from edgebook.crossbar.solver import circuit
 
 Nodal = Callable[..., np.ndarray]
 NAMES = ("r_word", "r_bit", "r_source", "r_sense")

@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from edgebook.decoding import pick, verify
-from edgebook.measure.statistics import holm
+from edgebook.ledger.statistics import holm
 
 COUNT, DRAFTED, LENGTH, ROUNDS = 50_000, 2, 3, 3
 

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 
 from edgebook.decoding import Draws, Edge, Sampling, autoregressive, distribution, generate, trace
 from edgebook.decoding.cloud import Cloud
-from edgebook.measure.statistics import holm
+from edgebook.ledger.statistics import holm
 
 AHEAD = ["none", "exits", "full acceptance", "both"]
 LENGTH = 3

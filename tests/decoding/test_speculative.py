@@ -23,7 +23,7 @@ from edgebook.decoding import (
     verify,
     verify_greedy,
 )
-from edgebook.measure.statistics import holm
+from edgebook.ledger.statistics import holm
 
 SEEDS = range(5)
 

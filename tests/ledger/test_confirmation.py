@@ -9,10 +9,10 @@ import nbformat
 import pytest
 import yaml
 
-from edgebook import runner, sources
 from edgebook.__main__ import main
 from edgebook.ledger import confirmation, full_record, load_record, stale_reasons
 from edgebook.ledger.confirmation import confirm
+from edgebook.notebooks import runner, sources
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nfirst_seed: int = 0  # the first of them\n'
 CODE = """

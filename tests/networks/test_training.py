@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgebook.training import accuracy, fit
+from edgebook.networks import accuracy, fit
 
 
 def _data(n: int = 30) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,7 +32,7 @@ except Exception as error:
 (private / "outcome.json").write_text(json.dumps(outcome))
 """
 CELLS = (
-    "import os, time\nfrom pathlib import Path\nfrom edgebook.metrics import save_metrics\n"
+    "import os, time\nfrom pathlib import Path\nfrom edgebook.ledger import save_metrics\n"
     "calls = Path(os.environ['EDGEBOOK_ROOT'], 'calls')\ncalls.open('a').write(f'{seeds} {rate}\\n')\ntime.sleep(0.2)",
     "broken = calls.with_name('broken').exists() and (seeds, rate) == (3, 0.5)\nif broken:\n    raise ValueError('no')",
     "save_metrics('toy', {'product': seeds * rate})",

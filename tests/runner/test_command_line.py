@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from edgebook import runner
 from edgebook.__main__ import main
+from edgebook.notebooks import runner
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebook.parameters import Parameter, coerce, parameters, parse
+from edgebook.notebooks.cell import Parameter, coerce, parameters, parse
 
 KINDS = {"int": int, "float": float, "str": str, "bool": bool}
 LITERALS = {

@@ -15,7 +15,7 @@ import nbformat
 import psutil
 import pytest
 
-from edgebook import runner
+from edgebook.notebooks import runner
 
 WRITES = "import os, json, pathlib\nout = pathlib.Path(os.environ['EDGEBOOK_OUT'])"
 RECORD = "_ = (out / 'toy.json').write_text(json.dumps([tier, seeds, rate]))"

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from edgebook import book
 from edgebook.ledger.claims import Claim
-from edgebook.sweeps import figures, table
-from edgebook.sweeps.pages import write_pages
+from edgebook.pages import render, sweep_figures
+from edgebook.pages.sweeps import write_pages
+from edgebook.sweeps import table
 from edgebook.sweeps.points import points_of
 
 SWEEP = "says: W?\nnotebook: toy\ntier: full\ngrid: {seeds: [6, 8, 9], rate: [0.5, 1.0]}\nshows: [T-1, T-2]\n"
@@ -67,12 +67,12 @@ def make_table(monkeypatch, failed=(), changed=None):
 
 def panel_of(name="toy", claim="T-1"):
     rows = [row for row in table.read_table(table.table_path(name)) if row["claim"] == claim]
-    return figures.arrange(rows, ("seeds", "rate"))
+    return sweep_figures.arrange(rows, ("seeds", "rate"))
 
 
 def drawn(panel, claim=None):
     ax = Figure().add_subplot()
-    figures.draw(ax, panel, claim, "points")
+    sweep_figures.draw(ax, panel, claim, "points")
     return ax
 
 
@@ -86,7 +86,7 @@ def test_a_sweep_without_a_table_is_one_line(toy, tmp_path):
 
 def test_a_book_without_sweeps_has_no_page_of_them(toy, tmp_path):
     (toy.root / "notebooks/sweeps/toy.yml").unlink()
-    book.stage(toy.root / "_build/book", tmp_path / "stage")
+    render.stage(toy.root / "_build/book", tmp_path / "stage")
     assert yaml.safe_load((tmp_path / "stage/_toc.yml").read_text()) == TOC
     assert not (tmp_path / "stage/book/sweeps.md").exists()
 
@@ -94,7 +94,7 @@ def test_a_book_without_sweeps_has_no_page_of_them(toy, tmp_path):
 def test_the_stage_has_the_page_its_figure_its_table_and_the_contents(toy, tmp_path, monkeypatch):
     make_table(monkeypatch)
     stage = tmp_path / "stage"
-    book.stage(toy.root / "_build/book", stage)
+    render.stage(toy.root / "_build/book", stage)
     contents = yaml.safe_load((stage / "_toc.yml").read_text())
     assert contents["parts"][1] == {
         "caption": "Sweeps",
@@ -156,19 +156,19 @@ def test_the_parameter_with_most_values_runs_along_the_axis_and_words_keep_their
         for leak in (1.0, 0.5)
         for code in ("rate", "direct", "burst")
     ]
-    panel = figures.arrange(rows, ("leak", "code"))
+    panel = sweep_figures.arrange(rows, ("leak", "code"))
     assert (panel.along, panel.places, [*panel.lines]) == ("code", ("rate", "direct", "burst"), ["leak=0.5", "leak=1"])
-    alone = figures.arrange(rows[:3], ("code",))
+    alone = sweep_figures.arrange(rows[:3], ("code",))
     assert (alone.others, [*alone.lines]) == ((), [""])
     assert drawn(alone).get_legend() is None
     without = Claim(id="T", says="s", where="w", measures="m", unit="u", expects="positive", margin=0)
     assert drawn(alone, without).get_legend() is None and not drawn(alone, without).patches, "there is no band to name"
-    assert figures.in_words(alone, "points") == "Means against code; all of them are 1 points."
+    assert sweep_figures.in_words(alone, "points") == "Means against code; all of them are 1 points."
 
 
 def test_the_same_rows_give_the_same_bytes(toy, tmp_path, monkeypatch):
     make_table(monkeypatch)
     first, second = tmp_path / "a.svg", tmp_path / "b.svg"
     for path in (first, second):
-        figures.save(path, panel_of(), None, "points")
+        sweep_figures.save(path, panel_of(), None, "points")
     assert first.read_bytes() == second.read_bytes()

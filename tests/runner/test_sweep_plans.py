@@ -6,9 +6,10 @@ from itertools import product
 
 import pytest
 
-from edgebook import notebooks, runner
+from edgebook import notebooks
 from edgebook.__main__ import main
-from edgebook.checks import check
+from edgebook.notebooks import runner
+from edgebook.pages.checks import check
 from edgebook.sweeps import plan
 from edgebook.sweeps.points import points_of
 from edgebook.sweeps.table import schema_of

@@ -9,9 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from edgebook.__main__ import main
-from edgebook.ledger import judge, load_ledger
-from edgebook.measure import mean_interval
-from edgebook.metrics import save_metrics
+from edgebook.ledger import judge, load_ledger, mean_interval, save_metrics
 from edgebook.sweeps import table
 from edgebook.sweeps.outcome import forget_failures, read_outcome, run_point
 from edgebook.sweeps.points import points_of
@@ -26,7 +24,7 @@ claims:
   - {id: T-3, kind: control, says: None., where: ours, measures: m, unit: times, expects: equivalent, margin: 1}
 """
 CELLS = (
-    "from edgebook import ledger\nfrom edgebook.metrics import save_metrics\nrun = ledger.start('toy', globals())",
+    "from edgebook import ledger\nfrom edgebook.ledger import save_metrics\nrun = ledger.start('toy', globals())",
     "samples = {'T-1': [1 / rate + 0.1 * n for n in range(seeds)], 'T-3': [rate * n for n in range(seeds)]}",
     "_ = run.save(run.record(samples, seeds=range(seeds), scale='toys'))\n"
     "_ = save_metrics('toy', {'speed': 3 * rate, 'depth': samples['T-3']})",
@@ -149,7 +147,7 @@ def test_a_notebook_that_is_changed_while_it_runs_is_no_result(toy, monkeypatch)
     point = points_of("toy")[0]
     record = json.dumps({"fingerprint": "of other code", "results": []})
     monkeypatch.setattr(
-        "edgebook.runner.run",
+        "edgebook.notebooks.runner.run",
         lambda *_, out, failed, **__: [path.write_text(record) for path in (out / "toy.json", failed)],
     )
     outcome = run_point(point)
@@ -166,7 +164,7 @@ def test_a_rerun_removes_the_earlier_outcome_first(toy, monkeypatch):
         assert read_outcome(point.folder) is None
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgebook.runner.run", killed)
+    monkeypatch.setattr("edgebook.notebooks.runner.run", killed)
     with pytest.raises(KeyboardInterrupt):
         run_point(point)
     assert read_outcome(point.folder) is None

@@ -15,7 +15,7 @@ claims:
 
 def test_the_worker_imports_nothing_that_takes_a_second_and_still_validates():
     code = (
-        "import sys, edgebook.worker, nbformat\n"
+        "import sys, edgebook.notebooks.worker, nbformat\n"
         "nbformat.validate(nbformat.v4.new_notebook())\n"
         "heavy = {'torch', 'pandas', 'scipy', 'matplotlib', 'numpy', 'pyarrow', 'arrow'} & set(sys.modules)\n"
         "sys.exit(bool(heavy or sys.modules['rfc3987_syntax']))"

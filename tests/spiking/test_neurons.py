@@ -16,7 +16,7 @@ from torch import Tensor
 
 from edgebook import spiking
 from edgebook.spiking import LIF, Integrator, Surrogate, atan, beta_of, fast_sigmoid, integrate, triangular
-from edgebook.spiking.recurrence import kernels
+from edgebook.spiking.neuron.recurrence import kernels
 
 GPU = torch.cuda.is_available() and kernels("triton") is not None
 FUSED = [
@@ -348,7 +348,7 @@ def test_what_a_neuron_refuses(words: str, arguments: dict[str, Any]) -> None:
 
 
 def test_numba_is_missed_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebook.spiking.recurrence.kernels", lambda package="numba": None)
+    monkeypatch.setattr("edgebook.spiking.neuron.recurrence.kernels", lambda package="numba": None)
     currents = draw(3, 4)
     assert torch.equal(lif(currents, 0.5), lif(currents, 0.5, backend="torch"))
     with pytest.raises(ValueError, match="needs the package numba"):

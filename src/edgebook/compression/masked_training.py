@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from edgebook.compression.early_bird import cosine_rate
 from edgebook.compression.masks import hold_masks
-from edgebook.training import fit
+from edgebook.networks.training import fit
 
 
 def step_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def train_masked(
     batch_size : int
         Images per step; the batches of an epoch differ by at most one image.
     seed : int
-        Decides the order of the images, and nothing else: the same as in `edgebook.training.fit`.
+        Decides the order of the images, and nothing else: the same as in `edgebook.networks.training.fit`.
     speed : float
         As in `cosine_rate`: 2 repeats the released schedule of Early-Bird's retraining.
     loss : callable

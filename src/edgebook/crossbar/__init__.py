@@ -5,11 +5,9 @@ from edgebook.crossbar.adaptation import with_statistics as with_statistics
 from edgebook.crossbar.calibration import calibrated as calibrated
 from edgebook.crossbar.calibration import channel_gain as channel_gain
 from edgebook.crossbar.calibration import layer_gain as layer_gain
-from edgebook.crossbar.checks import Wiring as Wiring
 from edgebook.crossbar.chip import CrossbarConfig as CrossbarConfig
 from edgebook.crossbar.chip import FoldedWeights as FoldedWeights
 from edgebook.crossbar.chip import fold as fold
-from edgebook.crossbar.circuit import effective_conductance as effective_conductance
 from edgebook.crossbar.devices import DEVICES as DEVICES
 from edgebook.crossbar.devices import WIRES as WIRES
 from edgebook.crossbar.devices import Device as Device
@@ -21,8 +19,6 @@ from edgebook.crossbar.drift import drifted as drifted
 from edgebook.crossbar.drift import pcm_drift as pcm_drift
 from edgebook.crossbar.drift import pcm_exponents as pcm_exponents
 from edgebook.crossbar.drift import power_law_drift as power_law_drift
-from edgebook.crossbar.iterative import device_currents as device_currents
-from edgebook.crossbar.iterative import output_currents as output_currents
 from edgebook.crossbar.layers import CrossbarConv2d as CrossbarConv2d
 from edgebook.crossbar.layers import CrossbarLinear as CrossbarLinear
 from edgebook.crossbar.layers import crossbar_layers as crossbar_layers
@@ -32,9 +28,6 @@ from edgebook.crossbar.mapping import Layout as Layout
 from edgebook.crossbar.mapping import map_weights as map_weights
 from edgebook.crossbar.mapping import read_deviations as read_deviations
 from edgebook.crossbar.mapping import read_weights as read_weights
-from edgebook.crossbar.nodes import Nodes as Nodes
-from edgebook.crossbar.nodes import dissipation as dissipation
-from edgebook.crossbar.nodes import node_voltages as node_voltages
 from edgebook.crossbar.noise import noisy as noisy
 from edgebook.crossbar.noise import pcm_programming_deviation as pcm_programming_deviation
 from edgebook.crossbar.noise import pcm_read_deviation as pcm_read_deviation
@@ -42,6 +35,13 @@ from edgebook.crossbar.noise import rectified_moments as rectified_moments
 from edgebook.crossbar.noise import relative_deviation as relative_deviation
 from edgebook.crossbar.noise import rram_programming_deviation as rram_programming_deviation
 from edgebook.crossbar.noise import write_deviation as write_deviation
+from edgebook.crossbar.solver.circuit import effective_conductance as effective_conductance
+from edgebook.crossbar.solver.iterative import device_currents as device_currents
+from edgebook.crossbar.solver.iterative import output_currents as output_currents
+from edgebook.crossbar.solver.nodes import Nodes as Nodes
+from edgebook.crossbar.solver.nodes import dissipation as dissipation
+from edgebook.crossbar.solver.nodes import node_voltages as node_voltages
+from edgebook.crossbar.solver.wiring import Wiring as Wiring
 from edgebook.crossbar.tiles import from_tiles as from_tiles
 from edgebook.crossbar.tiles import to_tiles as to_tiles
 from edgebook.crossbar.tiles import weight_matrix as weight_matrix

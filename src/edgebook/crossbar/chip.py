@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgebook.crossbar.checks import Wiring, wiring
-from edgebook.crossbar.circuit import effective_conductance
 from edgebook.crossbar.mapping import Layout, map_weights, read_deviations, read_weights
 from edgebook.crossbar.noise import Deviation, noisy, rectified_moments
+from edgebook.crossbar.solver.circuit import effective_conductance
+from edgebook.crossbar.solver.wiring import Wiring, wiring
 
 Effect = Callable[[Tensor, torch.Generator, float], Tensor]
 Redraw = Literal["never", "forward", "read"]

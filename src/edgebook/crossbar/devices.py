@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from edgebook.crossbar.checks import Wiring
+from edgebook.crossbar.solver.wiring import Wiring
 
 MOST_BITS = 24  # what a single-precision number resolves
 

@@ -25,7 +25,6 @@ from edgebook.decoding.generation import autoregressive as autoregressive
 from edgebook.decoding.generation import generate as generate
 from edgebook.decoding.generation import trace as trace
 from edgebook.decoding.hugging_face import HuggingFaceModel as HuggingFaceModel
-from edgebook.decoding.models import CharacterDecoder as CharacterDecoder
 from edgebook.decoding.self_speculation import ExitDraft as ExitDraft
 from edgebook.decoding.speculative import Sampling as Sampling
 from edgebook.decoding.speculative import Verdict as Verdict
@@ -39,3 +38,4 @@ from edgebook.decoding.speculative import verify_greedy as verify_greedy
 from edgebook.decoding.timeline import Timeline as Timeline
 from edgebook.decoding.timeline import Times as Times
 from edgebook.decoding.timeline import simulate as simulate
+from edgebook.networks.decoder import CharacterDecoder as CharacterDecoder

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgebook.decoding.fitting import optimise, windows
-from edgebook.decoding.models import Block, CharacterDecoder, DecoderSession, causal_mask
+from edgebook.networks.decoder import Block, CharacterDecoder, DecoderSession, causal_mask
 
 Features = Callable[[Tensor, Sequence[int]], tuple[list[Tensor], Tensor]]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.decoding.models import CharacterDecoder
+from edgebook.networks.decoder import CharacterDecoder
 
 
 def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -> Iterator[Tensor]:

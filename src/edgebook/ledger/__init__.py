@@ -4,7 +4,6 @@ from edgebook.ledger.claims import Claim as Claim
 from edgebook.ledger.claims import Ledger as Ledger
 from edgebook.ledger.claims import Verdict as Verdict
 from edgebook.ledger.claims import load_ledger as load_ledger
-from edgebook.ledger.inline import verdict_lines as verdict_lines
 from edgebook.ledger.judging import Judgement as Judgement
 from edgebook.ledger.judging import holm_verdicts as holm_verdicts
 from edgebook.ledger.judging import judge as judge
@@ -15,5 +14,12 @@ from edgebook.ledger.record import load_record as load_record
 from edgebook.ledger.record import save_record as save_record
 from edgebook.ledger.record import stale_reasons as stale_reasons
 from edgebook.ledger.run import Run as Run
+from edgebook.ledger.run import save_metrics as save_metrics
 from edgebook.ledger.run import start as start
+from edgebook.ledger.statistics import Interval as Interval
+from edgebook.ledger.statistics import equivalence_p_value as equivalence_p_value
+from edgebook.ledger.statistics import holm as holm
+from edgebook.ledger.statistics import mean_exceeds as mean_exceeds
+from edgebook.ledger.statistics import mean_interval as mean_interval
 from edgebook.ledger.table import claims_table as claims_table
+from edgebook.ledger.table import verdict_lines as verdict_lines

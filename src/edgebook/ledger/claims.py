@@ -9,7 +9,7 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 
 class Verdict(StrEnum):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgebook import notebooks, runner, sources
+from edgebook import notebooks
 from edgebook.ledger.record import (
     CODE_CHANGED,
     Confirmation,
@@ -23,8 +23,9 @@ from edgebook.ledger.record import (
     stale_reasons,
 )
 from edgebook.ledger.run import hardware
-from edgebook.paths import project_root
-from edgebook.revision import changed_files, revision
+from edgebook.notebooks import runner, sources
+from edgebook.notebooks.paths import project_root
+from edgebook.notebooks.revision import changed_files, revision
 
 _CODE = ("src", "notebooks", "book/claims", "constraints.txt")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgebook.ledger.claims import Claim, Verdict
 
 if TYPE_CHECKING:
-    from edgebook.measure.statistics import Interval
+    from edgebook.ledger.statistics import Interval
 
 MINIMUM_SEEDS = 5
 CONFIDENCE = 0.95
@@ -85,7 +85,7 @@ def holm_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
     verdicts = [judgement.verdict for judgement in judgements]
     if not tested:
         return verdicts
-    from edgebook.measure.statistics import holm
+    from edgebook.ledger.statistics import holm
 
     adjusted = holm([judgements[i].p_value for i in tested])
     for i, p_value in zip(tested, adjusted, strict=True):
@@ -100,7 +100,7 @@ def _summary(claim: Claim, values: list[float]) -> tuple[float | None, Interval 
     mean = sum(values) / len(values)
     if not claim.exact and len(values) < MINIMUM_SEEDS:
         return mean, None
-    from edgebook.measure.statistics import Interval, mean_interval
+    from edgebook.ledger.statistics import Interval, mean_interval
 
     return mean, Interval(mean, mean) if len(values) == 1 else mean_interval(values, CONFIDENCE)
 
@@ -133,8 +133,7 @@ def _p_value(claim: Claim, values: list[float], verdict: Verdict) -> float | Non
     """P-value of the one-sided test that a decided verdict rejects; equivalence takes both sides (TOST)."""
     if verdict not in _DECIDED or len(values) < 2:
         return None
-    from edgebook.measure.equivalence import equivalence_p_value
-    from edgebook.measure.statistics import mean_exceeds
+    from edgebook.ledger.statistics import equivalence_p_value, mean_exceeds
 
     effects = [(claim.sign or 1) * (value - claim.neutral) for value in values]
     mirrored = [-effect for effect in effects]

@@ -8,7 +8,7 @@ from typing import Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 
 class _Strict(BaseModel):
@@ -58,7 +58,7 @@ def load_papers(root: Path | None = None) -> Catalogue:
     Parameters
     ----------
     root : Path, optional
-        The checkout; by default the one that `edgebook.paths.project_root` finds.
+        The checkout; by default the one that `edgebook.notebooks.paths.project_root` finds.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgebook.ledger.claims import Claim, Verdict, load_ledger
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 CODE_CHANGED = "the notebook's code or a kernel has changed"
 
@@ -130,7 +130,8 @@ def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
     Compared are the fingerprint of the notebook's code and of the kernels that it uses, the claims in
     the ledger, and the parameters that its tier has now; a seed that was run again and differed counts too.
     """
-    from edgebook import notebooks, sources
+    from edgebook import notebooks
+    from edgebook.notebooks import sources
 
     root = root or project_root()
     path = root / "notebooks" / f"{record.notebook}.ipynb"

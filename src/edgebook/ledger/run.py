@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -16,12 +17,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgebook import notebooks, sources
+from edgebook import notebooks
 from edgebook.ledger.claims import Ledger, load_ledger
 from edgebook.ledger.judging import holm_verdicts, judge
 from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
-from edgebook.paths import project_root
-from edgebook.revision import revision
+from edgebook.notebooks import sources
+from edgebook.notebooks.paths import project_root
+from edgebook.notebooks.revision import revision
 
 _PACKAGES = (
     "edgebook", "torch", "torchvision", "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "Torch-Pruning",
@@ -163,6 +165,43 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
     if parameters.get("batch_size", 1) < 1:
         raise ValueError(f"batch_size must be at least 1, got {parameters['batch_size']}.")
     return Run(notebook, parameters, root)
+
+
+def save_metrics(notebook: str, metrics: Mapping[str, float | Sequence[float]]) -> Path:
+    """Write ``<notebook>.metrics.json`` beside the record of this run; nothing in it is judged.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook, without suffix.
+    metrics : mapping of name to values
+        A number, or one number per seed.
+
+    Returns
+    -------
+    Path
+        The file, in ``EDGEBOOK_OUT`` or else in ``_build/runs``.
+
+    Raises
+    ------
+    ValueError
+        A metric has no value, or one that is not finite.
+    """
+    found = {name: [float(value) for value in _listed(given)] for name, given in metrics.items()}
+    for name, values in found.items():
+        if not values or not all(map(math.isfinite, values)):
+            raise ValueError(f"The metric '{name}' must have finite values, got {values}.")
+    folder = Path(os.environ.get("EDGEBOOK_OUT") or project_root() / "_build" / "runs")
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{notebook}.metrics.json"
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(found), encoding="utf-8")
+    os.replace(part, target)
+    return target
+
+
+def _listed(given: float | Sequence[float]) -> Sequence[float]:
+    return given if isinstance(given, Sequence) else [given]
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ from edgebook.ledger.claims import Claim, Verdict, ledger_path, load_ledger
 from edgebook.ledger.papers import Paper, load_papers
 from edgebook.ledger.record import ClaimResult, Hardware, Record, load_record, stale_reasons
 from edgebook.ledger.wording import estimate
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 NOT_RUN = "not run yet"
 NOT_WRITTEN = "not yet written"

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from edgebook.networks import POOL
+from edgebook.networks.convolutional import POOL
 from edgebook.spiking.classifier import Output, SpikingNetwork
 from edgebook.spiking.layers import Recipe
-from edgebook.spiking.neurons import Integrator
+from edgebook.spiking.neuron.lif import Integrator
 
 
 class Head(NamedTuple):

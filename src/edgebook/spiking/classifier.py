@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from edgebook.spiking.layers import SpikingLayer, one_of
-from edgebook.spiking.neurons import Integrator
+from edgebook.spiking.neuron.lif import Integrator
 
 Output = Literal["steps", "mean", "last"]
 

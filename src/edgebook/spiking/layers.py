@@ -12,12 +12,12 @@ from typing import Any, Literal, TypedDict, get_args
 
 from torch import Tensor, nn
 
-from edgebook.spiking.convention import Reset
 from edgebook.spiking.leaky import LeakyLoop, to_leaky
-from edgebook.spiking.neurons import LIF
+from edgebook.spiking.neuron.convention import Reset
+from edgebook.spiking.neuron.lif import LIF
+from edgebook.spiking.neuron.recurrence import Backend
+from edgebook.spiking.neuron.surrogates import Surrogate
 from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
-from edgebook.spiking.recurrence import Backend
-from edgebook.spiking.surrogates import Surrogate
 
 Neuron = Literal["fused", "snntorch"]
 Norm = Literal["batch", "td", "bntt", "none"]

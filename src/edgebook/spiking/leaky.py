@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from edgebook.spiking.convention import Reset
-from edgebook.spiking.neurons import LIF
-from edgebook.spiking.surrogates import Surrogate, atan, fast_sigmoid
+from edgebook.spiking.neuron.convention import Reset
+from edgebook.spiking.neuron.lif import LIF
+from edgebook.spiking.neuron.surrogates import Surrogate, atan, fast_sigmoid
 
 if TYPE_CHECKING:
     import snntorch

@@ -14,12 +14,12 @@ from typing import Literal, Unpack, get_args
 import torch
 from torch import nn
 
-from edgebook.networks import POOL, parse_plan
+from edgebook.networks.convolutional import POOL, parse_plan
 from edgebook.spiking.assembly import Head, check_plan, check_widths, read_stages
 from edgebook.spiking.classifier import Output, SpikingNetwork
-from edgebook.spiking.convention import Reset
 from edgebook.spiking.layers import Folded, Neuron, NeuronOptions, Norm, Recipe, ResidualBlock, one_of
-from edgebook.spiking.surrogates import Surrogate, atan
+from edgebook.spiking.neuron.convention import Reset
+from edgebook.spiking.neuron.surrogates import Surrogate, atan
 
 Pool = Literal["avg", "max"]
 

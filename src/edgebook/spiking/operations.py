@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from edgebook.spiking.activity import LayerActivity, NetworkActivity, NeuronActivity
 from edgebook.spiking.leaky import LeakyLoop
-from edgebook.spiking.neurons import LIF
+from edgebook.spiking.neuron.lif import LIF
 
 
 def measure_activity(

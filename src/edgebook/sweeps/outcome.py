@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgebook import notebooks, runner
-from edgebook.paths import project_root
-from edgebook.revision import revision
+from edgebook import notebooks
+from edgebook.notebooks import runner
+from edgebook.notebooks.paths import project_root
+from edgebook.notebooks.revision import revision
 from edgebook.sweeps.points import Point
 
 FILE = "outcome.json"

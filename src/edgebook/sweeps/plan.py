@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgebook import notebooks
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 RESERVED = (
     "sweep", "notebook", "point", "kind", "claim", "unit", "samples", "value", "low", "high", "verdict", "reason",

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from edgebook import notebooks, sources
-from edgebook.paths import project_root
+from edgebook import notebooks
+from edgebook.notebooks import sources
+from edgebook.notebooks.paths import project_root
 from edgebook.sweeps.plan import RESERVED, Sweep, load
 
 

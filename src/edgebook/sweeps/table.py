@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from edgebook import notebooks
 from edgebook.ledger.judging import MINIMUM_SEEDS
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 from edgebook.sweeps.outcome import read_outcome
 from edgebook.sweeps.points import Point, points_of
 
@@ -125,7 +125,7 @@ def _claims(outcome: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _metrics(outcome: Mapping[str, Any]) -> Iterator[Row]:
-    from edgebook.measure.statistics import mean_interval  # comes with PyTorch, which takes long to load
+    from edgebook.ledger.statistics import mean_interval  # comes with PyTorch, which takes long to load
 
     for name, values in (outcome["metrics"] or {}).items():
         interval = mean_interval(values) if len(values) >= MINIMUM_SEEDS else None

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from edgebook.decoding.exits import Exits
-from edgebook.decoding.models import CharacterDecoder
+from edgebook.networks.decoder import CharacterDecoder
 
 
 class Stored(NamedTuple):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from edgebook.crossbar.checks import Wiring
+from edgebook.crossbar.solver.wiring import Wiring
 
 
 class Frame(NamedTuple):

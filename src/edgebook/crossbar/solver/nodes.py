@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from edgebook.crossbar.checks import wiring
-from edgebook.crossbar.iterative import bit_rise, device_currents, word_drop
+from edgebook.crossbar.solver.iterative import bit_rise, device_currents, word_drop
+from edgebook.crossbar.solver.wiring import wiring
 
 
 class Nodes(NamedTuple):

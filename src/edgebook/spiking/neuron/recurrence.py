@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgebook.spiking import torch_kernels
-from edgebook.spiking.convention import Convention, constants
-from edgebook.spiking.memory import NUMPY, flat, layout
+from edgebook.spiking.neuron import torch_kernels
+from edgebook.spiking.neuron.convention import Convention, constants
+from edgebook.spiking.neuron.memory import NUMPY, flat, layout
 
 Backend = Literal["auto", "numba", "triton", "torch", "steps"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
@@ -35,10 +35,10 @@ def kernels(package: str = "numba") -> ModuleType | None:
     if importlib.util.find_spec(package) is None:
         return None
     if package == "triton":
-        from edgebook.spiking import triton_kernels
+        from edgebook.spiking.neuron import triton_kernels
 
         return triton_kernels
-    from edgebook.spiking import kernels as numba_kernels
+    from edgebook.spiking.neuron import numba_kernels
 
     return numba_kernels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -75,6 +76,35 @@ def mean_exceeds(samples: Sequence[float], bound: float) -> float:
     if error == 0:
         return 0.0 if values[0] > bound else 1.0
     return float(special.stdtr(len(values) - 1, (bound - values.mean()) / error))
+
+
+def equivalence_p_value(samples: Sequence[float], margin: float) -> float:
+    """P-value of the two one-sided t-tests (TOST) that the mean is at least `margin` from zero (small: it is nearer).
+
+    Source: Schuirmann (1987), *A comparison of the two one-sided tests procedure and the power approach for
+    assessing the equivalence of average bioavailability*.
+
+    Parameters
+    ----------
+    samples : sequence of float
+        At least two differences, one per seed.
+    margin : float
+        Smallest difference that counts, above zero.
+
+    Returns
+    -------
+    float
+        The larger of the two one-sided p-values; at most 0.05 where the 90 % interval lies within the margin.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two samples, a sample that is not finite, or a margin that is not a finite number above zero.
+    """
+    if not 0 < margin < math.inf:
+        raise ValueError(f"margin must be a finite number above 0, got {margin}.")
+    values = np.asarray(samples, dtype=float)
+    return max(mean_exceeds(values, -margin), mean_exceeds(-values, -margin))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

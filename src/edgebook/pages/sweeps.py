@@ -76,7 +76,7 @@ def _page(name: str, folder: Path) -> str:
 
 
 def _scope(sweep: Sweep, rows: Sequence[Row]) -> str:
-    from edgebook.sweeps.figures import written
+    from edgebook.pages.sweep_figures import written
 
     swept = {name: list(dict.fromkeys(written(row[name]) for row in rows)) for name in sweep.varied}
     values = "; ".join(f"`{name}` {', '.join(found)}" for name, found in swept.items())
@@ -113,7 +113,7 @@ def _claims_in(rows: Sequence[Row]) -> list[str]:
 
 def _section(name: str, sweep: Sweep, claim: str, rows: Sequence[Row], folder: Path) -> list[str]:
     """Return what the page says of one claim or metric; its figure goes to the folder."""
-    from edgebook.sweeps import figures
+    from edgebook.pages import sweep_figures
 
     stated = _claim(sweep.notebook, claim)
     lines = [f"## {claim}"]
@@ -123,22 +123,28 @@ def _section(name: str, sweep: Sweep, claim: str, rows: Sequence[Row], folder: P
     measured = [row for row in rows if row["value"] is not None]
     if not measured:
         return [*lines, "No point has a value for it."]
-    panel, unit = figures.arrange(measured, sweep.varied), measured[0]["unit"]
-    figures.save(folder / f"{name}-{claim}.svg", panel, stated, unit)
+    panel, unit = sweep_figures.arrange(measured, sweep.varied), measured[0]["unit"]
+    sweep_figures.save(folder / f"{name}-{claim}.svg", panel, stated, unit)
     what = _plain(stated.measures) if stated is not None else claim
     samples = sorted({row["samples"] for row in measured})
     seeds = "one value" if samples == [1] else f"{' or '.join(map(str, samples))} values"
     around = ", with the 95 % interval" if any(row["low"] is not None for row in measured) else ""
     caption = f"{what[0].upper()}{what[1:]}: the mean of {seeds} at each point{around}. "
     caption += f"The values of `{panel.along}` stand at equal distances."
-    figure = [f"```{{figure}} {name}-{claim}.svg", f":alt: {_plain(figures.in_words(panel, unit))}", "", caption, "```"]
+    figure = [
+        f"```{{figure}} {name}-{claim}.svg",
+        f":alt: {_plain(sweep_figures.in_words(panel, unit))}",
+        "",
+        caption,
+        "```",
+    ]
     return [*lines, "\n".join(figure), _numbers(measured, sweep)]
 
 
 def _numbers(rows: Sequence[Row], sweep: Sweep) -> str:
     """Return the values behind a figure as a table that opens on a click."""
     from edgebook.ledger.wording import estimate
-    from edgebook.sweeps.figures import written
+    from edgebook.pages.sweep_figures import written
 
     lines = ["````{dropdown} The numbers", f"| {' | '.join(sweep.varied)} | Mean | Verdict |"]
     lines.append("|---" * (len(sweep.varied) + 2) + "|")

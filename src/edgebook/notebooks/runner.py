@@ -1,6 +1,6 @@
 """Run one notebook strictly: known parameters, its own processes, a wall-clock limit, whole or not at all.
 
-The notebook is executed by `edgebook.worker` in a process of its own, into a private folder.
+The notebook is executed by `edgebook.notebooks.worker` in a process of its own, into a private folder.
 Only when all of it has succeeded do the executed notebook and its record move to where they belong.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebook import notebooks
-from edgebook.paths import project_root
+from edgebook.notebooks.paths import project_root
 
 LIMITS: dict[str, float | None] = {"quick": 120.0, "book": 900.0, "full": 6 * 3600.0, "paper": None}
 """Wall-clock limit of each tier in seconds; None is no limit."""
@@ -103,7 +103,7 @@ def prepare(tier: str, out: Path | str) -> list[Path]:
     """
     names = [*notebooks.paper_names(), *notebooks.page_names()]
     jobs = [(name, changed(name, notebooks.resolve(name, tier))) for name in names]
-    from edgebook.worker import prepared
+    from edgebook.notebooks.worker import prepared
 
     folder = Path(out).expanduser().resolve()
     with _private_folder() as private:
@@ -147,7 +147,7 @@ def _execute(source: Path, values: Mapping[str, Any], private: Path, limit: floa
     (private / "job.json").write_text(json.dumps(job), encoding="utf-8")
     lifeline, held = os.pipe()
     worker = subprocess.Popen(
-        [sys.executable, "-m", "edgebook.worker", str(private / "job.json"), str(lifeline)],
+        [sys.executable, "-m", "edgebook.notebooks.worker", str(private / "job.json"), str(lifeline)],
         env=_environment(private),
         stdin=subprocess.DEVNULL,
         pass_fds=(lifeline,),

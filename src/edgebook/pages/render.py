@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from edgebook.paths import project_root
-from edgebook.sweeps.pages import write_pages
+from edgebook.notebooks.paths import project_root
+from edgebook.pages.sweeps import write_pages
 
 _SKIPPED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "claims")
 _WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|Error:")
@@ -74,7 +74,7 @@ def build(stage_dir: Path, html_dir: Path, root: Path | None = None) -> None:
     """
     environment = os.environ | {
         "EDGEBOOK_ROOT": str(root or project_root()),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])),
         "PYTHONUTF8": "1",
         "NO_COLOR": "1",
     }
@@ -90,7 +90,7 @@ def build(stage_dir: Path, html_dir: Path, root: Path | None = None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Stage and build from the command line; the exit status is 1 when the book did not build cleanly."""
     root = project_root()
-    parser = argparse.ArgumentParser(prog="python -m edgebook.book", description="Render the book.")
+    parser = argparse.ArgumentParser(prog="python -m edgebook.pages.render", description="Render the book.")
     parser.add_argument("--executed", type=Path, default=root / "_build" / "book", help="executed notebooks, records")
     parser.add_argument("--stage", type=Path, default=root / "_build" / "stage", help="tree that Sphinx reads")
     parser.add_argument("--out", type=Path, default=root / "_build" / "html", help="where the pages go")

@@ -17,13 +17,10 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from edgebook.definitions import Source, Statement, code_cells, dotted, module_file, module_source
+from edgebook.notebooks.definitions import Source, Statement, code_cells, dotted, module_file, module_source
 
 # They judge, draw, record or run; none of them can change a measured number.
-WITHOUT_NUMBERS = (
-    "__main__", "book", "checks", "definitions", "ledger", "metrics", "notebooks", "parameters", "paths", "revision",
-    "runner", "sources", "style", "sweeps", "worker",
-)  # fmt: skip
+WITHOUT_NUMBERS = ("__main__", "ledger", "notebooks", "pages", "style", "sweeps")
 # Statistics stand beside the judge, but a notebook may compute a sample with them.
 _WITH_NUMBERS_ALL_THE_SAME = ("edgebook.ledger.statistics",)
 _DRAWING = ("matplotlib", "seaborn", "IPython", "tqdm")

@@ -5,7 +5,7 @@ into the cache, from their currents.
 Without fast-math both passes round alike, so that the recomputed membranes are those of the forward pass to the
 last bit.
 Arrays are flat; step `t` of neuron `i` lies at `t * stride + i`, where a stride of 0 repeats one step.
-The constants `p` come from `edgebook.spiking.convention.constants`, in the precision of the arrays: a Python
+The constants `p` come from `edgebook.spiking.neuron.convention.constants`, in the precision of the arrays: a Python
 number among single-precision ones would turn the whole loop into double precision.
 """
 

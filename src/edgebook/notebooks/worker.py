@@ -1,4 +1,4 @@
-"""The process that executes a notebook for `edgebook.runner`, and takes its kernel along when it must go."""
+"""The process that executes a notebook for `edgebook.notebooks.runner`, and takes its kernel along when it must go."""
 
 from __future__ import annotations
 

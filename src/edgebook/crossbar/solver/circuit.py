@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from edgebook.crossbar import dissection
-from edgebook.crossbar.checks import Wiring, check_conductance, wiring
+from edgebook.crossbar.solver import dissection
+from edgebook.crossbar.solver.wiring import Wiring, check_conductance, wiring
 
 Backend = Literal["auto", "numba", "torch"]
 NUMBA_LINES = 128  # beyond this smaller side the order n^3 of joined blocks wins over compiled code, measured
@@ -103,7 +103,7 @@ def _compiled() -> ModuleType | None:
         import numba  # noqa: F401  (an error inside the kernels must not look like a missing Numba)
     except ImportError:
         return None
-    from edgebook.crossbar import columns
+    from edgebook.crossbar.solver import columns
 
     return columns
 

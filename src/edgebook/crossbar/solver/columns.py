@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from edgebook.crossbar.checks import Wiring
+from edgebook.crossbar.solver.wiring import Wiring
 
 Array = NDArray[np.float64]
 

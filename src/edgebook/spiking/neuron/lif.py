@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgebook.spiking.convention import Convention, Reset
-from edgebook.spiking.recurrence import Backend, run
-from edgebook.spiking.surrogates import Surrogate, atan
+from edgebook.spiking.neuron.convention import Convention, Reset
+from edgebook.spiking.neuron.recurrence import Backend, run
+from edgebook.spiking.neuron.surrogates import Surrogate, atan
 
 _ATAN = atan()
 
@@ -60,7 +60,7 @@ def lif(
 
     .. math:: h_t = c_{t-1} + g I_t, \qquad s_t = 1[h_t > \theta]
 
-    where :math:`c_t` is what the reset leaves of :math:`\beta h_t`; see `edgebook.spiking.convention`.
+    where :math:`c_t` is what the reset leaves of :math:`\beta h_t`; see `edgebook.spiking.neuron.convention`.
 
     Parameters
     ----------

@@ -15,27 +15,8 @@ from typing import Any
 
 import yaml
 
-from edgebook.parameters import Parameter, Value, cells, coerce, parameters, parse, tags
-from edgebook.paths import project_root
-
-__all__ = [
-    "Parameter",
-    "Value",
-    "cells",
-    "coerce",
-    "find",
-    "nearest",
-    "overrides",
-    "page_names",
-    "paper_names",
-    "parameters",
-    "parse",
-    "read_tiers",
-    "resolve",
-    "tags",
-    "tier_file",
-    "tiers",
-]
+from edgebook.notebooks.cell import Parameter, Value, coerce, parameters
+from edgebook.notebooks.paths import project_root
 
 
 def tiers() -> tuple[str, ...]:

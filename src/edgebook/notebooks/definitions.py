@@ -12,8 +12,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from edgebook import notebooks
-from edgebook.paths import project_root
+from edgebook.notebooks.cell import cells, tags
+from edgebook.notebooks.paths import project_root
 
 # They change nothing but the function or class that they decorate.
 _PLAIN_DECORATORS = {
@@ -161,7 +161,7 @@ class Source:
 def module_file(module: str) -> Path | None:
     """Return the file of a dotted name of the package, None where it is no module."""
     checkout = project_root() / "src" / "edgebook"
-    folder = checkout if checkout.is_dir() else Path(__file__).resolve().parent
+    folder = checkout if checkout.is_dir() else Path(__file__).resolve().parents[1]
     stem = folder.joinpath(*module.split(".")[1:])
     return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()), None)
 
@@ -174,9 +174,9 @@ def module_source(path: Path, module: str, _mtime: int, _size: int) -> Source:
 
 def code_cells(path: Path) -> list[ast.Module]:
     """Return the syntax tree of each code cell of a notebook, in order, but for those that hold parameters."""
-    code = [cell for cell in notebooks.cells(path) if cell["cell_type"] == "code"]
+    code = [cell for cell in cells(path) if cell["cell_type"] == "code"]
     values = {"parameters", "injected-parameters"}
-    return [_cell_tree(cell["source"]) for cell in code if not values.intersection(notebooks.tags(cell))]
+    return [_cell_tree(cell["source"]) for cell in code if not values.intersection(tags(cell))]
 
 
 def canonical(node: Any) -> str:

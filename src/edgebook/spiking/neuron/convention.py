@@ -29,7 +29,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edgebook.spiking.surrogates import KINDS, Surrogate
+from edgebook.spiking.neuron.surrogates import KINDS, Surrogate
 
 Reset = Literal["zero", "subtract", "none"]
 RESETS: tuple[str, ...] = get_args(Reset)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from edgebook.crossbar.checks import Wiring, check_conductance, check_voltages, wiring
+from edgebook.crossbar.solver.wiring import Wiring, check_conductance, check_voltages, wiring
 
 MOST_ITERATIONS = 2000
 

@@ -30,7 +30,7 @@ def project_root() -> Path:
             raise FileNotFoundError(f"EDGEBOOK_ROOT is {root}, which holds no book/claims and notebooks.")
         return root
     here = Path.cwd().resolve()
-    for folder in (Path(__file__).resolve().parents[2], here, *here.parents):
+    for folder in (Path(__file__).resolve().parents[3], here, *here.parents):
         if _is_checkout(folder):
             return folder
     raise FileNotFoundError("No checkout of the project found: run inside one, or set EDGEBOOK_ROOT to its folder.")

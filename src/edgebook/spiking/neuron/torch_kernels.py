@@ -1,12 +1,12 @@
-"""The neuron's recurrence in tensor operations, on any device; `edgebook.spiking.convention` has the formulas."""
+"""The neuron's recurrence in tensor operations, on any device; `convention` has the formulas."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from edgebook.spiking.convention import Convention, constants
-from edgebook.spiking.memory import NUMPY
+from edgebook.spiking.neuron.convention import Convention, constants
+from edgebook.spiking.neuron.memory import NUMPY
 
 
 def forward(currents: Tensor, convention: Convention) -> tuple[Tensor, Tensor]:

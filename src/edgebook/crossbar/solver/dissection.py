@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgebook.crossbar.blocks import Frame, block_gradient, block_matrix, frame
-from edgebook.crossbar.checks import Wiring
-from edgebook.crossbar.merging import FAR_SIDES, ORDERS, Piece, join, pieces, split
+from edgebook.crossbar.solver.blocks import Frame, block_gradient, block_matrix, frame
+from edgebook.crossbar.solver.merging import FAR_SIDES, ORDERS, Piece, join, pieces, split
+from edgebook.crossbar.solver.wiring import Wiring
 
 LARGEST_BLOCK = 4  # rows and columns: measured, larger ones make more work than they save
 FINAL = "BL"  # how the ports of the whole array are ordered

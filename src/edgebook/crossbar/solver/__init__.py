@@ -1,0 +1,1 @@
+"""The circuit of one array of resistive devices with its wires, solved exactly."""
