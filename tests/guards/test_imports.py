@@ -103,7 +103,7 @@ def test_every_part_is_known(root: Path) -> None:
         ("spiking/neurons.py", "from .coding import rate", False),
         (
             "spiking/neurons.py",
-            "from edgebook import networks\nfrom edgebook.notebooks.paths import project_root\nfrom edgebook import __version__",
+            "from edgebook import networks\nfrom edgebook.notebooks.paths import x\nfrom edgebook import __version__",
             False,
         ),
         ("data/images.py", "import numpy\nfrom crossbar import tile", False),
