@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgebook.crossbar import device_currents, dissipation, effective_conductance, iterative, node_voltages
+from edgebook.crossbar import device_currents, dissipation, effective_conductance, node_voltages
 from edgebook.crossbar import output_currents as output
+from edgebook.crossbar.solver import iterative
 
 HEAVY = {"r_word": 5.0, "r_bit": 10.0, "r_source": 1005.0, "r_sense": 1010.0}
 LIGHT = dict.fromkeys(HEAVY, 1.0)
