@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from edgebook.ledger.judging import MINIMUM_SEEDS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Okabe and Ito's palette, ordered by contrast on white; distinguishable with any common colour blindness.
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
@@ -113,3 +117,103 @@ def _ends(samples: Sequence[float], mean: float) -> tuple[float, float]:
     from edgebook.ledger.statistics import mean_interval  # comes with PyTorch, which takes long to load
 
     return mean_interval(samples)
+
+
+def log_ticks(ax: Axes, places: Sequence[float], axis: str = "x") -> None:
+    """Put an axis on a logarithmic scale with a tick at each of these places and nowhere else, written as they are."""
+    ax.set(**{f"{axis}scale": "log"})
+    chosen = ax.xaxis if axis == "x" else ax.yaxis
+    chosen.set_ticks(list(places), [f"{place:g}" for place in places])
+    chosen.set_ticks([], minor=True)
+
+
+def reference(ax: Axes, value: float, label: str | None = None, axis: str = "y") -> None:
+    """Draw a thin dashed line at a value to compare with, such as chance; `label` puts it into the legend."""
+    draw = ax.axhline if axis == "y" else ax.axvline
+    draw(value, color="#9a9a9a", linewidth=1, linestyle="--", label=label, zorder=1)
+
+
+def legend_below(ax: Axes, columns: int = 3) -> None:
+    """Put the legend beneath the figure's axes, where it hides no data."""
+    ax.get_figure().legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+
+
+def heat(
+    ax: Axes,
+    grid: Sequence[Sequence[float]],
+    *,
+    columns: Sequence[object],
+    rows: Sequence[object],
+    label: str = "",
+    written: str = ".2f",
+    **options: object,
+) -> None:
+    """Draw a heat map with its values written into the cells, by seaborn.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    grid : array-like, (rows, columns)
+        Values; those that are not finite stay blank.
+    columns, rows : sequence
+        What stands along the horizontal and the vertical axis.
+    label : str
+        What the colours mean, at the bar beside the map; without it there is no bar.
+    written : str
+        Format of the values; "" writes none.
+    **options
+        Passed on to `seaborn.heatmap`, such as ``cmap``, ``center``, ``vmin`` and ``vmax``.
+    """
+    import seaborn as sns  # slow to import
+
+    drawn = {"cmap": "crest", "linewidths": 0.6, "linecolor": "white"} | options
+    sns.heatmap(
+        grid, ax=ax, annot=bool(written), fmt=written, xticklabels=list(columns), yticklabels=list(rows),
+        cbar=bool(label), cbar_kws={"label": label} if label else None, **drawn,
+    )  # fmt: skip
+    ax.tick_params(length=0)
+    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
+
+
+class Table:
+    """Rows of numbers and words: HTML in a notebook or the book, text elsewhere."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def _repr_html_(self) -> str:
+        written = self._frame.to_html(classes="eb-numbers", border=0, justify="right", na_rep="")
+        return f'<div class="eb-scroll" style="overflow-x:auto">{written}</div>'
+
+    def __str__(self) -> str:
+        return self._frame.to_string(na_rep="")
+
+    __repr__ = __str__
+
+
+def table(rows: Mapping[str, Mapping[str, object]], *, corner: str = "", written: str = ".1f") -> Table:
+    """Return a table, to be shown as the last value of a notebook's cell.
+
+    Parameters
+    ----------
+    rows : mapping of row name to mapping of column name to value
+        Numbers and words; a value that a row lacks stays blank.
+    corner : str
+        What all values are, above the names of the rows.
+    written : str
+        Format of floats; integers and words stand as they are.
+
+    Examples
+    --------
+    >>> print(table({"T = 5": {"direct": 39.24, "rate": 34.0}}, corner="accuracy (%)"))
+                  direct  rate
+    accuracy (%)
+    T = 5           39.2  34.0
+    """
+    import pandas as pd  # slow to import
+
+    texts = {
+        row: {name: f"{value:{written}}" if isinstance(value, float) else str(value) for name, value in cells.items()}
+        for row, cells in rows.items()
+    }
+    return Table(pd.DataFrame.from_dict(texts, orient="index").rename_axis(index=corner or None))

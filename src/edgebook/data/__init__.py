@@ -3,6 +3,7 @@
 from edgebook.data.images import SETS, Images, load_images
 from edgebook.data.photos import BLOCK, PHOTOS, block_split, photograph
 from edgebook.data.real import data_root
+from edgebook.data.splits import Part, Split, split
 from edgebook.data.text import TEXTS, Text, load_text
 from edgebook.data.vision import import_torchvision
 
@@ -12,6 +13,8 @@ __all__ = [
     "SETS",
     "TEXTS",
     "Images",
+    "Part",
+    "Split",
     "Text",
     "block_split",
     "data_root",
@@ -19,4 +22,5 @@ __all__ = [
     "load_images",
     "load_text",
     "photograph",
+    "split",
 ]

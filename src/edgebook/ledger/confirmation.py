@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgebook import notebooks
+from edgebook.ledger.environment import hardware
 from edgebook.ledger.record import (
     CODE_CHANGED,
     Confirmation,
@@ -22,7 +23,6 @@ from edgebook.ledger.record import (
     save_record,
     stale_reasons,
 )
-from edgebook.ledger.run import hardware
 from edgebook.notebooks import runner, sources
 from edgebook.notebooks.paths import project_root
 from edgebook.notebooks.revision import changed_files, revision

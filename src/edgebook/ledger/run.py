@@ -6,29 +6,24 @@ import hashlib
 import json
 import math
 import os
-import platform
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from edgebook import notebooks
 from edgebook.ledger.claims import Ledger, load_ledger
+from edgebook.ledger.environment import hardware, versions
 from edgebook.ledger.judging import holm_verdicts, judge
-from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
+from edgebook.ledger.record import ClaimResult, Record, full_record, save_record
 from edgebook.notebooks import sources
 from edgebook.notebooks.paths import project_root
 from edgebook.notebooks.revision import revision
-
-_PACKAGES = (
-    "edgebook", "torch", "torchvision", "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "Torch-Pruning",
-    "snntorch", "captum", "flwr",
-)  # fmt: skip
 
 _NUMBERS = re.compile(r"\d+(\.\d+)?( +\d+(\.\d+)?)*")
 
@@ -48,6 +43,12 @@ class Run:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock = time.perf_counter()
         self._seconds_before = 0.0
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of this run, from ``first_seed`` on."""
+        first = int(self.parameters.get("first_seed", 0))
+        return list(range(first, first + int(self.parameters["seeds"])))
 
     def at_least(self, **bounds: float) -> None:
         """Check parameters against their smallest values.
@@ -88,6 +89,84 @@ class Run:
         os.replace(part, path)
         return json.loads(text)["result"]
 
+    def over_seeds(
+        self, parts: Callable[..., Any] | Mapping[str, Callable[..., Any]], *, cached: bool = True, **arguments: Any
+    ) -> list[Any]:
+        """Return what an experiment gives for every seed, with a progress bar; see `cached`.
+
+        Parameters
+        ----------
+        parts : callable, or mapping of name to callable
+            Called as ``part(seed=seed, **arguments)``. A mapping gives a dictionary for each seed, part by part, each
+            of them kept on its own for a run that is interrupted.
+        cached : bool
+            False where the function itself hands its parts to `cached`.
+        **arguments
+            Passed on; JSON where results are kept.
+        """
+        call = self.cached if cached else lambda function, **given: function(**given)
+        if callable(parts):
+            return [call(parts, seed=seed, **arguments) for seed in tqdm(self.seeds, desc="seeds")]
+        units = [(seed, name) for seed in self.seeds for name in parts]
+        bar = tqdm(units, desc="parts of seeds")
+        done = {(seed, name): call(parts[name], seed=seed, **arguments) for seed, name in bar}
+        return [{name: done[seed, name] for name in parts} for seed in self.seeds]
+
+    def judge(
+        self,
+        measured: Mapping[str, Callable[[Any], float]],
+        results: Sequence[Any],
+        *,
+        scale: str,
+        exact: Mapping[str, float] | None = None,
+    ) -> Record:
+        """Judge every claim from what each seed gave; see `record`.
+
+        Parameters
+        ----------
+        measured : mapping of claim id to callable
+            Maps one seed's result to the value of the claim.
+        results : sequence
+            One result for each of `seeds`, in their order.
+        scale : str
+            Data and size in a few words, shown beside every verdict.
+        exact : mapping of claim id to number, optional
+            Counts that are the same for every seed.
+        """
+        samples = {claim: [float(value(result)) for result in results] for claim, value in measured.items()}
+        samples |= {claim: [float(value)] for claim, value in (exact or {}).items()}
+        return self.record(samples, seeds=self.seeds, scale=scale)
+
+    def recorded(self) -> Record | None:
+        """Return the committed run at tier full, or None where there is none yet."""
+        return full_record(self.notebook, self._root)
+
+    def finish(self, record: Record, told: Mapping[str, str]) -> None:
+        """Save the record, after a look at whether the recorded verdicts are still those that the prose speaks of.
+
+        Parameters
+        ----------
+        record : Record
+            The record of this run.
+        told : mapping of verdict to claim ids
+            The verdicts on which sentences of the page rest, as in ``{"reproduced": "RD-4 RD-4a"}``.
+
+        Raises
+        ------
+        ValueError
+            The ledger has no claim of one of these ids.
+        AssertionError
+            The recorded run says something else by now; the sentence names the claim and both verdicts.
+        """
+        full = self.recorded()
+        verdicts = {result.claim.id: str(result.verdict) for result in full.results} if full else {}
+        for verdict, claims in told.items():
+            for claim in claims.split():
+                self.ledger.claim(claim)
+                found = verdicts.get(claim, verdict)
+                assert found == verdict, f"The prose says that {claim} is '{verdict}', the recorded run '{found}'."
+        self.save(record)
+
     def record(self, samples: Mapping[str, Sequence[float]], *, seeds: Sequence[int], scale: str) -> Record:
         """Judge every claim of the ledger and return the record, not yet written.
 
@@ -127,7 +206,7 @@ class Run:
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
             parameters=self.parameters, seeds=tuple(seeds), results=tuple(results),
             commit=commit, dirty=dirty, fingerprint=self._fingerprint,
-            versions=_versions(), hardware=hardware(),
+            versions=versions(), hardware=hardware(),
             seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
         )  # fmt: skip
 
@@ -202,24 +281,3 @@ def save_metrics(notebook: str, metrics: Mapping[str, float | Sequence[float]]) 
 
 def _listed(given: float | Sequence[float]) -> Sequence[float]:
     return given if isinstance(given, Sequence) else [given]
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware() -> Hardware:
-    """Return what this process computes on."""
-    torch = sys.modules.get("torch")  # a run that has not loaded it has used no GPU, and loading it takes seconds
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
-    cpu = names[0] if names else platform.processor() or platform.machine()
-    return Hardware(cpu=cpu, cores=os.cpu_count() or 1, gpu=gpu, platform=f"{platform.system()} {platform.machine()}")

@@ -91,9 +91,9 @@ class ClaimsTable:
         return "\n".join([*lines, *[self._note] * bool(self._note)])
 
 
-def claims_table(record: Record) -> ClaimsTable:
-    """Return the table of a record, to be shown as the last value of a notebook's cell."""
-    return ClaimsTable(record)
+def claims_table(record: Record | None) -> ClaimsTable | str:
+    """Return the table of a record, to be shown as the last value of a notebook's cell; without one, a sentence."""
+    return "No run at tier full has been recorded yet." if record is None else ClaimsTable(record)
 
 
 def verdict_lines(record: Record, *claims: str) -> VerdictLines:

@@ -1,3 +1,5 @@
+from edgebook.measure.attacks import fgsm as fgsm
+from edgebook.measure.attacks import pgd as pgd
 from edgebook.measure.energy import ENERGY_45NM as ENERGY_45NM
 from edgebook.measure.energy import OperationEnergy as OperationEnergy
 from edgebook.measure.energy import arithmetic_energy as arithmetic_energy

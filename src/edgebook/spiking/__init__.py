@@ -8,6 +8,7 @@ from edgebook.spiking.classifier import SpikingNetwork as SpikingNetwork
 from edgebook.spiking.coded import CodedNetwork as CodedNetwork
 from edgebook.spiking.coding import direct_coding as direct_coding
 from edgebook.spiking.coding import poisson_coding as poisson_coding
+from edgebook.spiking.conversion import without_spikes as without_spikes
 from edgebook.spiking.horizons import horizon_loss as horizon_loss
 from edgebook.spiking.information import batch_squared_fisher as batch_squared_fisher
 from edgebook.spiking.information import empirical_fisher as empirical_fisher
