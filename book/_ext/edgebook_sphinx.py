@@ -23,6 +23,7 @@ try:
 except ModuleNotFoundError:  # a plain `jupyter-book build .` in a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
+from edgebook_claims import LinkClaims
 from edgebook_render import grid_html, scoreboard_html
 from edgebook_speed import drawn_for, load_benchmarks
 
@@ -186,6 +187,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register directives and events."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.add_post_transform(KeepPercent)
+    app.add_post_transform(LinkClaims)
     app.add_directive("scoreboard", Scoreboard)
     app.add_directive("paper-grid", PaperGrid)
     app.add_directive("speed", Speed)

@@ -28,7 +28,7 @@ def notebook(output: str | None) -> nbformat.NotebookNode:
     if output is not None:
         data = {"text/plain": output}
         cell.outputs = [nbformat.v4.new_output("execute_result", data=data, execution_count=1)]
-    text = nbformat.v4.new_markdown_cell('# A paper\n\n<a id="ap-7"></a>\n\nIt says $x^2$.')
+    text = nbformat.v4.new_markdown_cell('# A paper\n\n<a id="ap-7"></a>\n\nIt says $x^2$ (AP-7, but AP-77 and `AP-7`).')
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(cells=[text, cell], metadata={"kernelspec": kernel})
 
@@ -45,7 +45,7 @@ def checkout(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         shutil.copy2(root / "book" / name, small / "book" / name)
     for name in ("_ext", "_static"):
         shutil.copytree(root / "book" / name, small / "book" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    intro = "# Small\n\n```{scoreboard}\n```\n\n## Papers\n\n```{paper-grid}\n```\n"
+    intro = "# Small\n\n```{scoreboard}\n```\n\n## Papers\n\nOf AP-7 more is said.\n\n```{paper-grid}\n```\n"
     (small / "book" / "intro.md").write_text(intro, encoding="utf-8")
     ledger = {"title": "T", "cite": "foldyporto2020activation", "claims": [CLAIM]}
     (small / "book" / "claims" / f"{NOTEBOOK}.yml").write_text(yaml.safe_dump(ledger), encoding="utf-8")
@@ -102,6 +102,9 @@ def test_the_book_shows_the_ledger_and_hides_buttons_without_an_address(checkout
     assert '<link rel="icon" href="data:,">' in (html / "index.html").read_text(encoding="utf-8")
     page = (html / "notebooks" / f"{NOTEBOOK}.html").read_text(encoding="utf-8")
     assert 'id="ap-7"' in page
+    mention = r'<a class="eb-mention[^"]*" href="([^"]*)">AP-7</a>'
+    assert re.findall(mention, page) == ["#ap-7"]  # neither in code nor as a part of another word
+    assert re.findall(mention, landing) == [f"../notebooks/{NOTEBOOK}.html#ap-7"]
     assert not re.search(r"unpkg|mybinder|colab|source-repository-button|executablebooks/jupyter-book", page)
     download = json.loads((html / "_sources" / "notebooks" / f"{NOTEBOOK}.ipynb").read_text(encoding="utf-8"))
     assert download["cells"][1]["outputs"][0]["data"]["text/plain"] == ["42"]

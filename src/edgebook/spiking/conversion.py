@@ -16,6 +16,11 @@ def without_spikes(network: nn.Module) -> nn.Module:
         A spiking network whose layers hold their neuron as ``neuron``, such as those of `spiking_vgg`. Its layers,
         weights and number of steps stay; a network whose neurons have no memory needs one step only.
 
+    Returns
+    -------
+    torch.nn.Module
+        The same network.
+
     Raises
     ------
     ValueError
