@@ -17,6 +17,8 @@ import pytest
 
 from edgebook import runner
 
+pytestmark = pytest.mark.alone
+
 WRITES = "import os, json, pathlib\nout = pathlib.Path(os.environ['EDGEBOOK_OUT'])"
 RECORD = "_ = (out / 'toy.json').write_text(json.dumps([tier, seeds, rate]))"
 HANGS = (
@@ -33,7 +35,7 @@ def toy(checkout):
     return checkout
 
 
-def wait_for(condition, seconds=40):
+def wait_for(condition, seconds=120):
     """Wait until a condition holds; fail the test if it does not come to hold."""
     end = time.monotonic() + seconds
     while not condition():
@@ -168,7 +170,7 @@ def test_an_interrupted_run_takes_its_kernel_along_and_leaves_nothing(toy, sign,
     signal.signal(signal.SIGINT, kept)
     wait_for((toy.root / "pids").exists)
     os.killpg(started.pid, sign)
-    code = started.wait(20)
+    code = started.wait(120)
     assert code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[sign]
     pids = [int(pid) for pid in (toy.root / "pids").read_text().split()]
     wait_for(lambda: not any(alive(pid) for pid in pids))
