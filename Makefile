@@ -53,7 +53,7 @@ book: venv ## execute what is out of date and render the book to _build/html (JO
 test: venv ## all tests: units and guards, every notebook, the book, the book in a browser (JOBS=cores)
 	@echo "== Units, properties and guards, $(JOBS) at once"
 	@# One process makes thousands of models here, so memory goes back to the system.
-	@# What starts processes of its own or opens ports is one group: see the mark `alone` in pyproject.toml.
+	@# What starts processes or opens ports stays with its like: see the mark `alone` in pyproject.toml.
 	@env -u MALLOC_MMAP_MAX_ -u MALLOC_TRIM_THRESHOLD_ $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests
 	@echo "== Every notebook at tier quick"
 	@rm -rf $(NBMAKE) _build/nbmake

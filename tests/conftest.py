@@ -57,7 +57,9 @@ def _stay_on_this_machine() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which a single process does not need
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadgroup`, give all files in which a test is marked `alone` to one worker, one after another.
+    """With `--dist loadgroup`, give those files of a folder in which a test is marked `alone` to one worker.
+
+    Such tests of two folders may meet. They differ in kind: some wait for minutes and leave the cores to others.
 
     Groups of pytest-xdist itself go by a suffix of a test's name, which pytest 9.2 no longer takes: it would ignore
     them without a word. Here the process that distributes the tests looks for the mark in their files.
@@ -72,14 +74,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def group_of(root: Path, nodeid: str) -> str:
-    """Name what a test is distributed with: all of its kind, or nothing but itself."""
+    """Name what a test is distributed with: all of its kind in a folder, or nothing but itself."""
     return _group_of_file(root / nodeid.partition("::")[0]) or nodeid
 
 
 @cache
 def _group_of_file(path: Path) -> str | None:
     found = re.search(r"\bmark\.alone\b", path.read_text(encoding="utf-8"))
-    return found and "alone"
+    return found and f"alone in {path.parent.name}"
 
 
 @pytest.hookimpl(wrapper=True)
