@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def toy(checkout):
     checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}, full: {seeds: 8}}\n")
     checkout.notebook("notebooks/toy.ipynb", WRITES, "print(seeds, rate)", RECORD)
     return checkout
+
+
+@pytest.fixture
+def temporary():
+    """A folder with a short path: that of a socket has at most a hundred characters, and pytest's are long."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def wait_for(condition, seconds=120):
@@ -157,13 +165,12 @@ def test_at_the_time_limit_kernel_and_its_children_are_gone(toy):
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_takes_its_kernel_along_and_leaves_nothing(toy, sign, tmp_path):
+def test_an_interrupted_run_takes_its_kernel_along_and_leaves_nothing(toy, sign, temporary):
     toy.notebook("notebooks/toy.ipynb", WRITES, RECORD, HANGS, "time.sleep(600)")
-    (tmp_path / "temporary").mkdir()
     kept = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and so would the child
     started = subprocess.Popen(
         [sys.executable, "-m", "edgebook", "run", "toy"],
-        env=toy.environment | {"TMPDIR": str(tmp_path / "temporary")},
+        env=toy.environment | {"TMPDIR": str(temporary)},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -174,7 +181,7 @@ def test_an_interrupted_run_takes_its_kernel_along_and_leaves_nothing(toy, sign,
     assert code == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[sign]
     pids = [int(pid) for pid in (toy.root / "pids").read_text().split()]
     wait_for(lambda: not any(alive(pid) for pid in pids))
-    wait_for(lambda: not list((tmp_path / "temporary").iterdir()))
+    wait_for(lambda: not list(temporary.iterdir()))
     assert not (toy.root / "_build").exists()
 
 
