@@ -50,20 +50,22 @@ book: venv ## execute what is out of date and render the book to _build/html (JO
 	@$(BIN)/snakemake --cores $(JOBS) --rerun-incomplete --nolock --keep-going book
 	@echo "== The book is at _build/html/index.html; 'make serve' shows it"
 
-test: venv ## all tests: units and guards, every notebook, the book, the book in a browser
-	@echo "== Units, properties and guards"
+test: venv ## all tests: units and guards, every notebook, the book, the book in a browser (JOBS=cores)
+	@echo "== Units, properties and guards, $(JOBS) at once"
 	@# One process makes thousands of models here, so memory goes back to the system.
-	@env -u MALLOC_MMAP_MAX_ -u MALLOC_TRIM_THRESHOLD_ $(BIN)/python -m pytest tests
+	@# What starts processes or opens ports stays with its like: see the mark `alone` in pyproject.toml.
+	@env -u MALLOC_MMAP_MAX_ -u MALLOC_TRIM_THRESHOLD_ $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests
 	@echo "== Every notebook at tier quick"
 	@rm -rf $(NBMAKE) _build/nbmake
 	@$(BIN)/python -m edgebook prepare --tier quick --out $(NBMAKE)
-	@EDGEBOOK_OUT='$(CURDIR)/$(NBMAKE)' $(BIN)/python -m pytest --nbmake --overwrite --nbmake-kernel=python3 \
-	  --nbmake-timeout=120 $(NBMAKE)
+	@EDGEBOOK_OUT='$(CURDIR)/$(NBMAKE)' $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --nbmake --overwrite \
+	  --nbmake-kernel=python3 --nbmake-timeout=120 $(NBMAKE)
 	@mkdir -p _build && mv $(NBMAKE) _build/nbmake
 	@echo "== The book from these notebooks, with warnings as errors"
 	@$(BIN)/python -m edgebook.pages.render --executed _build/nbmake --stage _build/test-stage --out _build/test-html
 	@echo "== The book in a browser"
-	@EDGEBOOK_HTML='$(CURDIR)/_build/test-html' $(BIN)/python -m pytest -m browser tests/browser
+	@EDGEBOOK_HTML='$(CURDIR)/_build/test-html' $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m browser \
+	  tests/browser
 
 lab: venv ## open JupyterLab on the notebooks
 	@echo "== Starting JupyterLab; stop it with Ctrl-C"

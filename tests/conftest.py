@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 # Before anything imports NumPy or PyTorch, which read these once.
 for _name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM"):
@@ -50,6 +53,35 @@ def _stay_on_this_machine() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", local)
         patch.setattr(socket.socket, "connect_ex", local_ex)
         yield
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which a single process does not need
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup`, give those files of a folder in which a test is marked `alone` to one worker.
+
+    Such tests of two folders may meet. They differ in kind: some wait for minutes and leave the cores to others.
+
+    Groups of pytest-xdist itself go by a suffix of a test's name, which pytest 9.2 no longer takes: it would ignore
+    them without a word. Here the process that distributes the tests looks for the mark in their files.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(config.rootpath, nodeid)
+
+    return Groups(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+def group_of(root: Path, nodeid: str) -> str:
+    """Name what a test is distributed with: all of its kind in a folder, or nothing but itself."""
+    return _group_of_file(root / nodeid.partition("::")[0]) or nodeid
+
+
+@cache
+def _group_of_file(path: Path) -> str | None:
+    found = re.search(r"\bmark\.alone\b", path.read_text(encoding="utf-8"))
+    return found and f"alone in {path.parent.name}"
 
 
 @pytest.hookimpl(wrapper=True)

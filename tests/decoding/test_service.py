@@ -22,6 +22,8 @@ from edgebook.decoding import Draws, Sampling, autoregressive, trace
 from edgebook.decoding.service import DecodingServer, EdgeClient, Limits, ServiceError
 from edgebook.decoding.service.wire import OpenReply, OutcomeMessage, decode, pack
 
+pytestmark = pytest.mark.alone
+
 NEW = 24
 
 

@@ -20,6 +20,8 @@ import torch
 from edgebook.decoding import CharacterDecoder, Draws, Exits, Sampling, StagedDecoder, trace
 from edgebook.decoding.service import load_models, save_models
 
+pytestmark = pytest.mark.alone
+
 SYMBOLS = "abcdefgh ."
 NEW = 60
 SLOW = (

@@ -21,7 +21,7 @@ import pytest
 
 from edgebook.federated import simulate, to_arrays
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 PATIENCE = 600.0  # seconds for anything to happen, on a machine that is busy with other things
 BIN = Path(sys.executable).parent
 # On Linux, what is started here ends with the process that runs the tests, even if that is killed.

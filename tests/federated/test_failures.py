@@ -13,6 +13,7 @@ from flwr.app import Message, RecordDict
 from edgebook.federated import ClientError, FedAvg, RoundPlan, simulate, to_arrays, to_record
 
 NEVER = threading.Event()
+LIMIT = 3.0  # seconds for an answer: on a busy machine also the clients that do answer take a while
 
 
 def fails(small: Any, kind: str, client: int, number: int, message: Message) -> Any:
@@ -44,7 +45,7 @@ KINDS = {
     "wrong keys": r"it returned other arrays than it was sent: \['b'\] are missing, \['v'\] are unknown",
     "wrong shape": r"its array 'b' has the shape \(4,\) and not \(1,\)",
     "cut off": "its arrays cannot be read: .* expected 4 bytes got 3",
-    "never answers": "no answer within 0.5 s",
+    "never answers": "no answer within 3 s",
     "no message": "it returned int and no Message",
     "no arrays": "it returned 0 array records, and one is needed",
 }
@@ -52,7 +53,7 @@ KINDS = {
 
 def federation(small: Any, kind: str, tolerated: int = 0, **options: Any) -> tuple[Any, FedAvg]:
     strategy = FedAvg(RoundPlan(4, tolerated=tolerated))
-    server = small.server(lambda: strategy, timeout=0.5)
+    server = small.server(lambda: strategy, timeout=LIMIT)
     client = small.client(lambda *seen: fails(small, kind, *seen))
     return (lambda: simulate(server, client, num_clients=4, progress=False, **options)), strategy
 
@@ -105,7 +106,7 @@ def test_a_call_that_never_ends_is_left_behind_and_no_other_call_sees_its_thread
             NEVER.wait(20)
 
     strategy = FedAvg(RoundPlan(4, tolerated=1))
-    simulate(small.server(lambda: strategy, timeout=0.5), small.client(act), num_clients=4, progress=False)
+    simulate(small.server(lambda: strategy, timeout=LIMIT), small.client(act), num_clients=4, progress=False)
     names, gradients = zip(*seen, strict=True)
     assert all(gradients)
     assert len(set(names[:7])) == 1  # up to client 2 in round 2

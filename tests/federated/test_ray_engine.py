@@ -29,7 +29,7 @@ from edgebook.federated import (
     traffic,
 )
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 ray = pytest.importorskip("ray")
 
 STRATEGIES: dict[str, Callable[[], Any]] = {

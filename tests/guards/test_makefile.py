@@ -82,6 +82,15 @@ def test_record_runs_one_paper_or_all(checkout: Path) -> None:
     assert "--config" not in said[1] and "Running every paper" in said[1]
 
 
+def test_tests_run_on_as_many_cores_as_asked_for(checkout: Path) -> None:
+    """Units with their groups, notebooks, and the browser."""
+    said = make(checkout, "--dry-run", "test", "JOBS=3").stdout
+    calls = [line for line in said.splitlines() if "-m pytest" in line]
+    assert len(calls) == 3
+    assert all("-n 3 --dist" in call for call in calls)
+    assert [call for call in calls if "--dist loadgroup" in call] == calls[:1]
+
+
 def test_ci_runs_the_same_command(root: Path) -> None:
     script = (root / ".ci" / "run").read_text(encoding="utf-8")
     assert os.access(root / ".ci" / "run", os.X_OK)

@@ -18,6 +18,8 @@ import pytest
 
 from edgebook.sweeps import table
 
+pytestmark = pytest.mark.alone
+
 KUBECTL = """#!{python}
 import json, os, subprocess, sys
 from pathlib import Path

@@ -18,6 +18,8 @@ import pytest
 
 from edgebook.sweeps import table
 
+pytestmark = pytest.mark.alone
+
 ANSWER, END = 60, 2700  # seconds for a cluster to answer, and for a sweep to end, on a machine with other work too
 # A job of this cluster is seen at once, where a large one is asked seldom; and it has no accounts.
 SLURM = ["--workflow-profile", "profiles/slurm", "--latency-wait", "5",

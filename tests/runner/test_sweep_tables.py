@@ -50,6 +50,7 @@ def note(point, status="done", **more):
     (point.folder / "outcome.json").write_text(json.dumps(outcome))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_points_with_a_kernel_become_rows_and_a_failed_one_keeps_its_notebook(toy, capsys):
     """The last point divides by zero; the others have a row per claim and metric, judged as the ledger judges."""

@@ -20,6 +20,8 @@ import pytest
 from edgebook.sweeps import table
 from edgebook.sweeps.points import points_of
 
+pytestmark = pytest.mark.alone
+
 SWEEP = "says: W?\nnotebook: toy\ntier: quick\ngrid: {seeds: [1, 2, 3, 4, 5, 6], rate: [0.25, 0.5, 1.0, 2.0]}\n"
 LINE = [sys.executable, "-m", "snakemake", "sweep", "--cores", "2", "--quiet", "all", "--config"]
 # Of the columns, the only one that two runs may differ in.

@@ -15,6 +15,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 STAND_IN = """
 import os, pathlib, sys, time
 name, tier, out = sys.argv[2], sys.argv[4], pathlib.Path(sys.argv[6])
@@ -123,7 +125,7 @@ def test_killed_midway_it_resumes_with_what_was_not_finished(flow):
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300  # on a busy machine; an idle one takes seconds
     finished = [flow.root / f"_build/book/{name}.ipynb" for name in ("two", "data")]
     noted = flow.root / ".snakemake" / "metadata"  # where it notes, after a moment, what it has finished
     while not (all(path.exists() for path in finished) and noted.is_dir() and len(list(noted.iterdir())) >= 3):

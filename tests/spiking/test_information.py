@@ -254,7 +254,7 @@ def test_a_silent_network_is_flat() -> None:
 
 def test_drawn_labels_converge_to_the_expectation() -> None:
     """Within five standard errors, where label c has the value |e_c - p|^2 (|x|^2 + 1) with the probability p_c."""
-    network, x, draws = Softmax(2, [0.5, 1.0, -0.3]), torch.tensor([[0.4, -1.0], [2.0, 0.3]]).double(), 3000
+    network, x, draws = Softmax(2, [0.5, 1.0, -0.3]), torch.tensor([[0.4, -1.0], [2.0, 0.3]]).double(), 1000
     p, size = network.closed(x)
     values = (torch.eye(CLASSES) - p.unsqueeze(-2)).square().sum(-1) * size.unsqueeze(-1)  # (T, N, label)
     mean = (p * values).sum(-1)
