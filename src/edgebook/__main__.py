@@ -206,7 +206,7 @@ def _point(asked: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    from edgebook.pages.checks import check
+    from edgebook.pages.check import check
 
     problems = check(project_root())
     for problem in problems:

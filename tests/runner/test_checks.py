@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgebook.__main__ import main
-from edgebook.pages.checks import check
+from edgebook.pages.check import check
 
 LEDGER = """
 title: A title

@@ -135,8 +135,8 @@ def _tier_file(root: Path) -> Iterator[str]:
 
 def _sweeps(root: Path) -> Iterator[str]:
     """Every sweep asks for a notebook, tier, parameters and claims that exist, with values of their types."""
-    from edgebook.sweeps.plan import sweep_names
     from edgebook.sweeps.points import points_of
+    from edgebook.sweeps.sweep_file import sweep_names
 
     for name in sweep_names():
         yield from _refusal(points_of, name)

@@ -6,8 +6,8 @@ import re
 from html.parser import HTMLParser
 
 from edgebook.ledger.claims import Claim, Verdict
+from edgebook.ledger.display import claims_table
 from edgebook.ledger.record import ClaimResult, Hardware, Record
-from edgebook.ledger.table import claims_table
 
 
 class Cells(HTMLParser):
