@@ -1,16 +1,16 @@
-"""What a paper's notebook shows of its claims: a line beneath each figure, and the table at the end."""
+"""How claims are shown: a line beneath a figure, the table at the end of a page, a row of the scoreboard."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
-from typing import NamedTuple
 
-from edgebook.ledger.claims import Verdict
+from edgebook.ledger.claims import Claim, Verdict
 from edgebook.ledger.record import ClaimResult, Record, full_record, stale_reasons
-from edgebook.ledger.wording import NOTHING, estimate, number, paper_number, sampling
+from edgebook.ledger.wording import measured, number, paper_number, sampling
 
 HOLM_FROM = 6
-_COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
+COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
 # Mid tones that stand out on white and on near-black; the words beside them carry the meaning.
 _COLOURS = {
     Verdict.REPRODUCED: "#2e8b57",
@@ -19,7 +19,7 @@ _COLOURS = {
     Verdict.CONTRADICTED: "#c0504d",
 }
 _GREY = "#808890"
-_CELL = "padding:.45em .7em;text-align:left;vertical-align:top;border-bottom:1px solid rgba(128,128,128,.3)"
+_CELL = ' style="padding:.45em .7em;text-align:left;vertical-align:top;border-bottom:1px solid rgba(128,128,128,.3)"'
 
 
 class VerdictLines:
@@ -29,65 +29,42 @@ class VerdictLines:
         self._rows = rows  # for each claim its (source, result), the weightiest first
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{_inline(*first)}{''.join(map(_beneath, rest))}</li>" for first, *rest in self._rows)
+        lines = "".join(f"<li>{_first(*first)}{''.join(map(_beneath, rest))}</li>" for first, *rest in self._rows)
         return f'<ul class="eb-lines" style="list-style:none;padding-left:0">{lines}</ul>'
 
     def __str__(self) -> str:
-        return "\n".join(
-            f"{result.claim.id}: {result.verdict}, {_numbers(result)} ({source})"
-            for row in self._rows
-            for source, result in row
-        )
+        found = (one for row in self._rows for one in row)
+        return "\n".join(f"{one.claim.id}: {one.verdict}, {_numbers(one)} ({source})" for source, one in found)
 
     __repr__ = __str__
-
-
-class _Line(NamedTuple):
-    claim: str
-    says: str
-    where: str
-    paper: str
-    measured: str
-    sampling: str
-    gap: str
-    verdict: Verdict
-    reason: str
 
 
 class ClaimsTable:
     """A record's claims, drawn as HTML in a notebook or the book, and as text elsewhere."""
 
     def __init__(self, record: Record) -> None:
-        self._groups = {
-            "Claims": [_line(result) for result in record.results if result.claim.kind == "claim"],
-            "Controls": [_line(result) for result in record.results if result.claim.kind == "control"],
-        }
+        kinds = {"Claims": "claim", "Controls": "control"}
+        groups = {title: [one for one in record.results if one.claim.kind == kind] for title, kind in kinds.items()}
+        self._groups = {title: group for title, group in groups.items() if group}
         self._note = holm_note(record)
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in _COLUMNS)
-        bodies = "".join(_body(title, lines) for title, lines in self._groups.items() if lines)
+        head = "".join(f'<th scope="col"{_CELL}>{name}</th>' for name in COLUMNS)
         note = f'<p class="eb-note">{escape(self._note)}</p>' if self._note else ""
+        bodies = "".join(_body(title, group) for title, group in self._groups.items())
         return (
             '<div class="eb-claims" style="overflow-x:auto"><table class="eb-table" '
             'style="border-collapse:collapse;width:100%;font-size:.92em;line-height:1.45">'
             f"<thead><tr>{head}</tr></thead>{bodies}</table>{note}</div>"
         )
 
-    def _repr_markdown_(self) -> str:
-        lines = [f"| {' | '.join(_COLUMNS)} |", "|---|---|---|---|---|"]
-        for title, group in self._groups.items():
-            lines += [f"| *{title}* | | | | |"] * bool(group)
-            lines += [f"| {' | '.join(_escape_pipe(cell) for cell in _cells(line))} |" for line in group]
-        return "\n".join(lines) + (f"\n\n{self._note}\n" if self._note else "\n")
-
     def __str__(self) -> str:
         lines: list[str] = []
         for title, group in self._groups.items():
-            lines += [title] * bool(group)
-            for line in group:
-                lines.append(f"  {line.claim:<7} {line.verdict:<24} {line.measured} ({line.sampling})")
-                lines.append(f"          {line.says} Paper: {line.paper}.")
+            lines.append(title)
+            for one in group:
+                lines.append(text_line(one.claim, one.verdict, one) + f" ({sampling(one.claim, len(one.samples))})")
+                lines.append(f"          {one.claim.says} Paper: {paper_number(one.claim)}.")
         return "\n".join([*lines, *[self._note] * bool(self._note)])
 
 
@@ -111,20 +88,16 @@ def verdict_lines(record: Record, *claims: str) -> VerdictLines:
     ValueError
         The record has no claim with one of the ids.
     """
-    sources = [(f"this run, tier {record.tier}", record)]
+    sources = {f"this run, tier {record.tier}": record}
     full = full_record(record.notebook)
     if full is not None and record.tier != "full":
-        sources.insert(0, ("recorded at tier full" + (", stale" if stale_reasons(full) else ""), full))
+        sources = {"recorded at tier full" + (", stale" if stale_reasons(full) else ""): full} | sources
     known = [result.claim.id for result in record.results]
     for claim in claims:
         if claim not in known:
             raise ValueError(f"The record has no claim {claim!r}; it has {', '.join(known)}.")
-    return VerdictLines(
-        [
-            [(name, result) for name, source in sources for result in source.results if result.claim.id == claim]
-            for claim in claims
-        ]
-    )
+    found = [(name, result) for name, source in sources.items() for result in source.results]
+    return VerdictLines([[one for one in found if one[1].claim.id == claim] for claim in claims])
 
 
 def holm_note(record: Record) -> str:
@@ -140,64 +113,51 @@ def holm_note(record: Record) -> str:
     return f"{lead}{'these verdicts' if len(changed) > 1 else 'this verdict'} would change: {changes}."
 
 
-def badge(verdict: str) -> str:
+def text_line(claim: Claim, verdict: str, result: ClaimResult | None) -> str:
+    """Write a claim's id, verdict and measured value as the beginning of a line for a terminal."""
+    return f"  {claim.id:<7} {verdict:<24}" + (f"  {measured(result)}" if result else "")
+
+
+def html_row(
+    claim: Claim, verdict: str, result: ClaimResult | None, *, name: str, notes: Iterable[str], cell: str = ""
+) -> str:
+    """Draw the cells of a claim's row; ``name`` is the HTML of the first, and ``notes`` stand beneath the verdict."""
+    basis = small(sampling(claim, len(result.samples))) if result else ""
+    cells = (
+        name,
+        escape(paper_number(claim)) + small(claim.where),
+        escape(measured(result)).replace(", ", ",&nbsp;") + basis,
+        escape(number(result.gap if result else None, sign=True)),
+        badge(verdict) + "".join(map(small, notes)),
+    )
+    return "".join(f'<td data-label="{label}"{cell}>{drawn}</td>' for label, drawn in zip(COLUMNS, cells, strict=True))
+
+
+def badge(verdict: str, text: str | None = None) -> str:
     """Return a verdict as an inline HTML label: its words, and a coloured edge as an aid."""
     colour = next((value for known, value in _COLOURS.items() if known == verdict), _GREY)
     return (
         f'<span class="eb-badge eb-{verdict.replace(" ", "-")}" style="display:inline-block;padding:0 .5em;'
-        f'border:1px solid {colour};border-left-width:.4em;border-radius:.25em">{escape(verdict)}</span>'
+        f'border:1px solid {colour};border-left-width:.4em;border-radius:.25em">{escape(text or verdict)}</span>'
     )
 
 
-def _line(result: ClaimResult) -> _Line:
-    claim = result.claim
-    return _Line(
-        claim=claim.id,
-        says=claim.says,
-        where=claim.where,
-        paper=paper_number(claim),
-        measured=estimate(result.mean, result.interval, claim.unit),
-        sampling=sampling(claim, len(result.samples)),
-        gap=number(result.gap, sign=True) if result.gap is not None else NOTHING,
-        verdict=result.verdict,
-        reason=result.reason,
-    )
+def small(text: str) -> str:
+    """Return a line in small print; nothing for an empty text."""
+    return f'<small style="display:block;opacity:.8">{escape(text)}</small>' if text else ""
 
 
-def _cells(line: _Line) -> tuple[str, str, str, str, str]:
-    paper = f"{line.paper} ({line.where})"
-    measured = f"{line.measured} ({line.sampling})"
-    return f"**{line.claim}** {line.says}", paper, measured, line.gap, f"**{line.verdict}**: {line.reason}"
+def _body(title: str, results: Iterable[ClaimResult]) -> str:
+    names = [f"<strong>{escape(one.claim.id)}</strong> {escape(one.claim.says)}" for one in results]
+    rows = [
+        html_row(one.claim, one.verdict, one, name=name, notes=[one.reason], cell=_CELL)
+        for one, name in zip(results, names, strict=True)
+    ]
+    head = f'<tr class="eb-group"><th scope="colgroup" colspan="5"{_CELL}>{title}</th></tr>'
+    return f"<tbody>{head}{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody>"
 
 
-def _body(title: str, lines: list[_Line]) -> str:
-    head = f'<tr class="eb-group"><th scope="colgroup" colspan="5" style="{_CELL}">{title}</th></tr>'
-    return f"<tbody>{head}{''.join(_row(line) for line in lines)}</tbody>"
-
-
-def _row(line: _Line) -> str:
-    cells = (
-        f"<strong>{escape(line.claim)}</strong> {escape(line.says)}",
-        f"{escape(line.paper)}{_small(line.where)}",
-        f"{escape(line.measured).replace(', ', ',&nbsp;')}{_small(line.sampling)}",
-        escape(line.gap),
-        f"{badge(line.verdict)}{_small(line.reason)}",
-    )
-    drawn = "".join(
-        f'<td data-label="{name}" style="{_CELL}">{cell}</td>' for name, cell in zip(_COLUMNS, cells, strict=True)
-    )
-    return f"<tr>{drawn}</tr>"
-
-
-def _small(text: str) -> str:
-    return f'<br><small style="opacity:.8">{escape(text)}</small>'
-
-
-def _escape_pipe(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _inline(source: str, result: ClaimResult) -> str:
+def _first(source: str, result: ClaimResult) -> str:
     return (
         f"<strong>{escape(result.claim.id)}</strong> {badge(result.verdict)} "
         f"{escape(_numbers(result))} <small>({escape(source)})</small>"
@@ -206,11 +166,8 @@ def _inline(source: str, result: ClaimResult) -> str:
 
 def _beneath(row: tuple[str, ClaimResult]) -> str:
     source, result = row
-    return f'<br><small style="opacity:.8">{escape(f"{source}: {result.verdict}, {_numbers(result)}")}</small>'
+    return small(f"{source}: {result.verdict}, {_numbers(result)}")
 
 
 def _numbers(result: ClaimResult) -> str:
-    claim = result.claim
-    return (
-        f"{estimate(result.mean, result.interval, claim.unit)}, {sampling(claim, len(result.samples))}: {result.reason}"
-    )
+    return f"{measured(result)}, {sampling(result.claim, len(result.samples))}: {result.reason}"
