@@ -1,72 +1,33 @@
-"""What is committed names no machine and no package host, and holds no product of a run."""
+"""Names of machines and package hosts, and products of a run, are found in what is committed."""
 
 from __future__ import annotations
 
-import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-# Written in pieces, so that this file does not find itself.
-HOSTS = ["pypi" + ".org", "python" + "hosted.org", "download.py" + "torch.org", "anaconda" + ".org",
-         "anaconda" + ".com", "registry.npm" + "js.org", "npm" + "mirror.com"]  # fmt: skip
-HOST = re.compile("|".join(map(re.escape, HOSTS)), re.IGNORECASE)
-# Not after a word, a dot, a bracket or the bar of a pattern: a folder of that name in a tree is no path of a machine.
-FOLDERS = ["wo" + "rk", "ro" + "ot", "ho" + r"me/\w+", "Us" + r"ers/\w+", r"tmp/\w+"]
-MACHINE = re.compile(rf"(?<![\w.$}}>)\]/|-])/(?:{'|'.join(FOLDERS)})(?:/|\b)")
-BUILT = re.compile(
-    r"(^|/)(_build|\.nbmake|__pycache__|\.ipynb_checkpoints|[^/]+\.egg-info)/|\.(pyc|pkl|pt|log)$|^[^/]+\.ipynb$"
-)
-IGNORED = re.compile(
-    r"(^|/)(\.venv|\.git|_build|\.nbmake|\.snakemake|__pycache__|\.hypothesis|\.\w+_cache|[^/]+\.egg-info)/"
-)
-LARGEST = 2_000_000
+from edgebook.pages.check.files import is_built, problems_of, tracked
 
 
-def files_of(root: Path) -> list[Path]:
-    """Return what git tracks or would add; outside a repository everything that .gitignore does not name."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    if listed.returncode == 0 and listed.stdout:
-        names = listed.stdout.split("\0")
-    else:
-        names = [str(path.relative_to(root)) for path in root.rglob("*")]
-        names = [name for name in names if not IGNORED.search(f"{name}/")]
-    return sorted({root / name for name in names if name and (root / name).is_file()})
+def test_what_git_ignores_is_left_out_and_what_it_would_add_is_not(checkout):
+    host = "see https://py" + "pi.org"
+    for name in ("ignored.txt", "added.txt"):
+        checkout.write(name, host)
+    checkout.write(".gitignore", "ignored.txt\n")
+    assert len(list(tracked(checkout.root))) == 2, "without a repository, everything but what is built"
+    subprocess.run(["git", "init", "-q"], cwd=checkout.root, check=True)
+    (said,) = tracked(checkout.root)
+    assert said == "added.txt, line 1 names the host py" + "pi.org."
 
 
-def problems(text: str) -> list[str]:
-    """Say which lines of a text name a package host or a path of some machine."""
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        found += [f"line {number} names the host {hit.group()}" for hit in HOST.finditer(line)]
-        found += [f"line {number} has the machine's path {hit.group()}" for hit in MACHINE.finditer(line)]
-    return found
-
-
-def test_tracked_files_name_no_machine_and_no_package_host(root: Path) -> None:
-    files = files_of(root)
-    assert root / "pyproject.toml" in files
-    found = {}
-    for path in files:
-        try:
-            said = problems(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError:
-            continue  # an image
-        if said:
-            found[str(path.relative_to(root))] = said
-    assert found == {}
-
-
-def test_no_product_of_a_run_is_tracked(root: Path) -> None:
-    names = [str(path.relative_to(root)) for path in files_of(root)]
-    assert [name for name in names if BUILT.search(name)] == []
-
-
-def test_tracked_files_are_small(root: Path) -> None:
-    sizes = {str(path.relative_to(root)): path.stat().st_size for path in files_of(root)}
-    assert {name: size for name, size in sizes.items() if size > LARGEST} == {}
+def test_products_and_large_files_are_named(checkout):
+    checkout.write("out.ipynb", "{}")
+    checkout.write("results/full/large.csv", "1" * 2_000_001)
+    (checkout.root / "results/full/image.png").write_bytes(b"\xff\xfe\x00")
+    assert list(tracked(checkout.root)) == [
+        "out.ipynb is a product of a run.",
+        "results/full/large.csv has 2000001 bytes; 2000000 are the most.",
+    ]
 
 
 @pytest.mark.parametrize("text", [
@@ -80,7 +41,7 @@ def test_tracked_files_are_small(root: Path) -> None:
     "/tmp/" + "abc/out.json",
 ])  # fmt: skip
 def test_a_machine_or_host_is_caught(text: str) -> None:
-    assert len(problems(text)) == 1
+    assert len(list(problems_of(text))) == 1
 
 
 @pytest.mark.parametrize("text", [
@@ -90,7 +51,7 @@ def test_a_machine_or_host_is_caught(text: str) -> None:
     "and/or, work/home",
 ])  # fmt: skip
 def test_ordinary_text_passes(text: str) -> None:
-    assert problems(text) == []
+    assert list(problems_of(text)) == []
 
 
 def test_products_are_recognised() -> None:
@@ -100,6 +61,6 @@ def test_products_are_recognised() -> None:
         "src/edgebook.egg-info/PKG-INFO",
         "src/x/__pycache__/a.pyc",
     ):
-        assert BUILT.search(name), name
+        assert is_built(name), name
     for name in ("notebooks/a.ipynb", "results/full/a.json", "src/edgebook/build.py"):
-        assert not BUILT.search(name), name
+        assert not is_built(name), name

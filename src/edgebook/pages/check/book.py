@@ -1,10 +1,10 @@
-"""Ledger, notebooks, tier file, contents and configuration, compared with each other."""
+"""Contents, configuration and citations of the book: every page, key and reference exists."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from edgebook import notebooks
+from edgebook.notebooks.files import read_yaml
+from edgebook.pages.check.ledgers import read
 
 # Read by Jupyter Book 1 or its theme, but neither in its default configuration nor in its schema.
 _CONFIG_BESIDES = {"project", "launch_buttons.jupyterlite_url", "parse.myst_substitutions"}
@@ -23,142 +25,24 @@ _CONFIG_OPEN = (
 )
 _CITE = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 _CITE_FIELD = re.compile(r"^\s*(?:- )?cite:\s*(\S+)", flags=re.MULTILINE)
-_ANCHOR = re.compile(r"<a\s+id=\"([^\"]+)\"")
 
 
-def check(root: Path) -> list[str]:
-    """Return one sentence for each thing that does not fit; an empty list where all of it does."""
-    parts: tuple[Callable[[Path], Iterable[str]], ...] = (
-        _ledgers,
-        _parameter_cells,
-        _tier_file,
-        _sweeps,
-        _contents,
-        _configuration,
-        _citations,
-    )
-    return [problem for part in parts for problem in part(root)]
-
-
-def _refusal(function: Callable[..., object], *arguments: object) -> list[str]:
-    """Return what a loader says of a file that it refuses, or nothing."""
-    try:
-        function(*arguments)
-    except (ValueError, FileNotFoundError) as error:
-        return [str(error)]
-    return []
-
-
-def _ledgers(root: Path) -> Iterator[str]:
-    """Papers, ledgers and papers.yml name each other, and each claim has its section."""
-    from edgebook.ledger.claims import load_ledger
-    from edgebook.ledger.papers import load_papers
-
-    papers = notebooks.paper_names()
-    ledgers = sorted(path.stem for path in (root / "book" / "claims").glob("*.yml"))
-    for name in sorted({*papers, *ledgers}):
-        refused = _refusal(load_ledger, name, root)
-        yield from refused
-        if name not in papers:
-            yield f"book/claims/{name}.yml has no notebook notebooks/{name}.ipynb."
-        elif not refused:
-            yield from _anchors(root, name, [claim.id.lower() for claim in load_ledger(name, root).claims])
-    refused = _refusal(load_papers, root)
-    yield from refused
-    if not refused:
-        known = {paper.name: paper for paper in load_papers(root).papers}
-        for name in papers:
-            if name not in known:
-                yield f"book/papers.yml does not know '{name}'; {notebooks.nearest(name, known)}"
-            elif name in ledgers and not _refusal(load_ledger, name, root):
-                yield from _same(known[name], load_ledger(name, root), name)
-
-
-def _same(paper: Any, ledger: Any, name: str) -> Iterator[str]:
-    for field in ("title", "cite"):
-        if getattr(paper, field) != getattr(ledger, field):
-            yield f"The {field} of '{name}' differs between book/papers.yml and book/claims/{name}.yml."
-
-
-def _anchors(root: Path, name: str, claims: list[str]) -> Iterator[str]:
-    """Each claim has one anchor in its notebook; an anchor that looks like a claim's belongs to one."""
-    cells = _readable(root / "notebooks" / f"{name}.ipynb")
-    text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
-    anchors = _ANCHOR.findall(text)
-    prefixes = tuple({claim.rpartition("-")[0] + "-" for claim in claims})
-    for claim in claims:
-        if anchors.count(claim) != 1:
-            found = anchors.count(claim)
-            yield f'notebooks/{name}.ipynb has {found} anchors <a id="{claim}"></a>; it must have one.'
-    for anchor in sorted(set(anchors) - set(claims)):
-        if anchor.lower() in claims or re.fullmatch(rf"({'|'.join(map(re.escape, prefixes))})\d+", anchor):
-            yield f"notebooks/{name}.ipynb has the anchor '{anchor}' but its ledger has no such claim."
-
-
-def _readable(path: Path) -> list[dict[str, Any]]:
-    try:
-        return notebooks.cells(path)
-    except ValueError:  # said by the check of the parameter cells
-        return []
-
-
-def _parameter_cells(root: Path) -> Iterator[str]:
-    """Each notebook's first code cell is its parameters cell, and begins with the tier."""
-    for name in [*notebooks.paper_names(), *notebooks.page_names()]:
-        path = notebooks.find(name)
-        refused = _refusal(notebooks.parameters, path)
-        yield from refused
-        if refused:
-            continue
-        code = [cell for cell in notebooks.cells(path) if cell["cell_type"] == "code"]
-        if "parameters" not in notebooks.tags(code[0]):
-            yield f"The first code cell of {path.name} must be its parameters cell."
-        declared = list(notebooks.parameters(path).values())
-        if not declared or (declared[0].name, declared[0].default) != ("tier", "book"):
-            yield f"The first parameter of {path.name} must be 'tier: str = \"book\"'."
-        for parameter in declared:
-            if not parameter.help:
-                yield f"The parameter '{parameter.name}' of {path.name} has no help comment."
-
-
-def _tier_file(root: Path) -> Iterator[str]:
-    """Every value of the tier file fits its parameter; every paper has values for every tier but book."""
-    refused = _refusal(notebooks.read_tiers)
+def contents(root: Path) -> Iterator[str]:
+    """Yield entries of ``_toc.yml`` that are no page or stand twice, and pages that are no entry."""
+    table, refused = _mapping(root, "_toc.yml")
     yield from refused
     if refused:
         return
-    for name in [*notebooks.paper_names(), *notebooks.page_names()]:
-        if not _refusal(notebooks.parameters, notebooks.find(name)):
-            for tier in notebooks.tiers():
-                yield from _refusal(notebooks.overrides, name, tier)
-
-
-def _sweeps(root: Path) -> Iterator[str]:
-    """Every sweep asks for a notebook, tier, parameters and claims that exist, with values of their types."""
-    from edgebook.sweeps.points import points_of
-    from edgebook.sweeps.sweep_file import sweep_names
-
-    for name in sweep_names():
-        yield from _refusal(points_of, name)
-
-
-def _contents(root: Path) -> Iterator[str]:
-    """Every entry of ``_toc.yml`` is a file, no file twice, and every notebook is an entry."""
-    table, problems = _mapping(root, "_toc.yml")
-    yield from problems
-    if problems:
-        return
     entries = list(_files(table))
-    for entry in sorted(set(entries)):
-        if not any((root / f"{entry}{suffix}").is_file() for suffix in ("", ".md", ".ipynb", ".rst")):
-            yield f"_toc.yml names '{entry}', which is no file."
-        if entries.count(entry) > 1:
+    listed = [entry.removesuffix(".ipynb").removesuffix(".md") for entry in entries]
+    prose = {f"book/{path.stem}" for path in root.glob("book/*") if path.suffix in (".ipynb", ".md")}
+    pages = [*(f"notebooks/{name}" for name in notebooks.paper_names()), *sorted(prose)]
+    for entry, page in sorted(set(zip(entries, listed, strict=True))):
+        if page not in pages:
+            yield f"_toc.yml names '{entry}', which is no file of book/ or notebooks/."
+        if listed.count(page) > 1:
             yield f"_toc.yml names '{entry}' more than once."
-    stems = {entry.removesuffix(".ipynb") for entry in entries}
-    for name in [*notebooks.paper_names(), *notebooks.page_names()]:
-        stem = notebooks.find(name).relative_to(root.resolve()).with_suffix("").as_posix()
-        if stem not in stems:
-            yield f"_toc.yml does not name '{stem}'."
+    yield from (f"_toc.yml does not name '{page}'." for page in pages if page not in listed)
 
 
 def _files(node: Any) -> Iterator[str]:
@@ -174,10 +58,10 @@ def _files(node: Any) -> Iterator[str]:
             yield from _files(item)
 
 
-def _configuration(root: Path) -> Iterator[str]:
-    """Every key is one that Jupyter Book knows: it passes over others without a word."""
-    config, problems = _mapping(root, "_config.yml")
-    yield from problems
+def configuration(root: Path) -> Iterator[str]:
+    """Yield keys of ``_config.yml`` that Jupyter Book does not know: it passes over them without a word."""
+    config, refused = _mapping(root, "_config.yml")
+    yield from refused
     package = find_spec("jupyter_book")
     if package is None or package.origin is None:
         return
@@ -206,8 +90,8 @@ def _properties(schema: dict[str, Any], above: str = "") -> Iterator[str]:
         yield from _properties(value, f"{above}{key}.")
 
 
-def _citations(root: Path) -> Iterator[str]:
-    """Every key that a page or a ledger cites is in the bibliography."""
+def citations(root: Path) -> Iterator[str]:
+    """Yield what a page, a ledger or a docstring cites and the bibliography does not have."""
     bibliography = root / "book" / "references.bib"
     text = bibliography.read_text(encoding="utf-8") if bibliography.is_file() else ""
     known = set(re.findall(r"^\s*@\w+\s*\{\s*([^,\s]+)\s*,", text, flags=re.MULTILINE))
@@ -235,10 +119,7 @@ def _cited(root: Path) -> set[tuple[str, str]]:
 
 def _mapping(root: Path, name: str) -> tuple[dict[str, Any], list[str]]:
     """Read a YAML file that must hold a mapping; return it and what is wrong with it."""
-    if not (root / name).is_file():
-        return {}, [f"There is no {name}."]
-    try:
-        table = yaml.safe_load((root / name).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        return {}, [f"{name} is no valid YAML: {' '.join(str(error).split())}."]
-    return (table, []) if isinstance(table, dict) else ({}, [f"{name} must be a mapping."])
+    table, refused = read(read_yaml, root / name, name) if (root / name).is_file() else ({}, [f"There is no {name}."])
+    if not refused and not isinstance(table, dict):
+        refused = [f"{name} must be a mapping."]
+    return ({} if refused else table), refused
