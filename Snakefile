@@ -104,14 +104,14 @@ def used_by_point(wildcards):
 def outcomes(wildcards):
     """Return what became of every point of the sweep."""
     if not POINTS:
-        from edgebook.sweeps.plan import sweep_names
+        from edgebook.sweeps.sweep_file import sweep_names
 
         raise WorkflowError(f"Name the sweep with --config name=<sweep>; there are {', '.join(sweep_names())}.")
     return [f"_build/points/{point}/outcome.json" for point in POINTS]
 
 
 wildcard_constraints:
-    tier="quick|book",
+    tier="|".join(name for name, tier in notebooks.TIERS.items() if tier.pages),
 
 
 localrules:

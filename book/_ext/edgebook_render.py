@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
+from edgebook.ledger.display import COLUMNS, badge, html_row
 from edgebook.ledger.papers import Catalogue, Paper
-from edgebook.ledger.scoreboard import NOT_WRITTEN, Row, by_paper, counted, counted_all, counts
-from edgebook.ledger.wording import NOTHING, duration, estimate, number, paper_number, sampling
+from edgebook.ledger.scoreboard import (
+    NOT_WRITTEN,
+    Row,
+    by_paper,
+    commit_mark,
+    counted,
+    counted_all,
+    counts,
+    hardware_line,
+)
+from edgebook.ledger.wording import duration
 
 Linker = Callable[[str | None], str | None]
-_COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
 
 
 def scoreboard_html(rows: Sequence[Row], linked: Linker) -> str:
     """Draw all rows as one table, a body per paper, with the buttons that filter it."""
-    head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
     bodies = "".join(_paper_body(paper, group, linked) for paper, group in by_paper(rows))
     return (
         f'<div class="eb-scoreboard" data-total="{len(rows)}"><p class="eb-total">{escape(counted_all(rows))}.</p>'
@@ -38,10 +47,6 @@ def grid_html(catalogue: Catalogue, rows: Sequence[Row], linked: Linker) -> str:
             f'<p class="eb-wing-says">{escape(wing.says)}</p><ul class="eb-grid">{cards}</ul></section>'
         )
     return f'<div class="eb-wings">{"".join(parts)}</div>'
-
-
-def _badge(verdict: str, text: str | None = None) -> str:
-    return f'<span class="eb-badge eb-{verdict.replace(" ", "-")}">{escape(text or verdict)}</span>'
 
 
 def _anchor(text: str, target: str | None) -> str:
@@ -81,48 +86,33 @@ def _claim_row(row: Row, linked: Linker) -> str:
     if row.claim is None:
         return (
             f'{start}<td data-label="Question" colspan="4">{escape(row.paper.question)}</td>'
-            f'<td data-label="Verdict">{_badge(row.verdict)}</td></tr>'
+            f'<td data-label="Verdict">{badge(row.verdict)}</td></tr>'
         )
     claim = row.claim
     kind = '<span class="eb-kind">control</span> ' if claim.kind == "control" else ""
-    says = claim.says.removeprefix("Control. ")
-    cells = (
-        f"{_anchor(f'<strong>{escape(claim.id)}</strong>', linked(row.link))} {kind}{escape(says)}",
-        f"{escape(paper_number(claim))}{_small(claim.where)}",
-        f"{escape(estimate(row.mean, row.interval, claim.unit)).replace(', ', ',&nbsp;')}{_small(_basis(row))}",
-        escape(number(row.gap, sign=True) if row.gap is not None else NOTHING),
-        f"{_badge(row.verdict)}{_small(row.reason)}{_notes(row)}",
-    )
-    drawn = "".join(f'<td data-label="{label}">{cell}</td>' for label, cell in zip(_COLUMNS, cells, strict=True))
-    return f"{start}{drawn}</tr>"
-
-
-def _basis(row: Row) -> str:
-    return sampling(row.claim, row.samples) if row.claim and row.tier else ""
-
-
-def _notes(row: Row) -> str:
-    return _small(f"with Holm's correction: {row.holm}") if row.holm else ""
+    name = f"{_anchor(f'<strong>{escape(claim.id)}</strong>', linked(row.link))} {kind}"
+    name += escape(claim.says.removeprefix("Control. "))
+    notes = [row.result.reason] if row.result else []
+    notes += [f"with Holm's correction: {row.holm}"] * bool(row.holm)
+    return f"{start}{html_row(claim, row.verdict, row.result, name=name, notes=notes)}</tr>"
 
 
 def _run(row: Row) -> str:
     """Say where a row's numbers come from; one record serves all rows of a paper, so this stands at its head."""
-    if not row.tier:
+    run = row.record
+    if run is None:
         return ""
-    parts = (f"Tier {row.tier}", row.scale, f"commit {row.commit}", row.hardware, duration(row.seconds))
+    commit, hardware = commit_mark(run.commit, run.dirty), hardware_line(run.hardware)
+    parts = (f"Tier {run.tier}", run.scale, f"commit {commit}", hardware, duration(run.seconds))
     stale = f'<br><span class="eb-stale">Stale: {escape("; ".join(row.stale))}</span>' if row.stale else ""
     confirmed = f"<br>Confirmed {escape(row.confirmed)}" if row.confirmed else ""
-    return escape(" · ".join(part for part in parts if part)) + stale + confirmed
-
-
-def _small(text: str) -> str:
-    return f"<small>{escape(text)}</small>" if text else ""
+    return escape(" · ".join(parts)) + stale + confirmed
 
 
 def _card(paper: Paper, group: Sequence[Row], linked: Linker) -> str:
     found = counts(group)
     target = linked(f"notebooks/{paper.name}.html")
-    badges = "".join(_badge(name, name if name == NOT_WRITTEN else f"{n} {name}") for name, n in found.items())
+    badges = "".join(badge(name, name if name == NOT_WRITTEN else f"{n} {name}") for name, n in found.items())
     return (
         f'<li class="eb-card{"" if target else " eb-absent"}">'
         f'<p class="eb-card-title">{_anchor(escape(paper.short), target)} <span class="eb-year">{paper.year}</span></p>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,14 +14,6 @@ import yaml
 
 from edgebook import notebooks
 from edgebook.notebooks.paths import project_root
-
-# What a tier is for and may cost; the parameter values themselves are in notebooks/tiers.yml.
-_BUDGETS = {
-    "quick": "20 s a notebook, proves that the page works",
-    "book": "3 min a notebook, what a reader executes",
-    "full": "30 min to 4 core-hours, verdict-grade",
-    "paper": "a GPU and the paper's own data",
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,11 +27,15 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed or problems found, 2 wrongly asked."""
     words = list(sys.argv[1:] if words is None else words)
     try:
-        if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
-            near = notebooks.nearest(words[0], _COMMANDS)
-            raise ValueError(f"There is no command '{words[0]}'; {near}")
+        if words and not words[0].startswith("-"):
+            notebooks.require("command", words[0], _COMMANDS)
         asked = _parser().parse_args(words)
-        return _COMMANDS[asked.command](asked)
+        code = _COMMANDS[asked.command](asked)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who reads has seen enough, as in `list | head`; nothing may be flushed to it at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -52,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     run = commands.add_parser("run", help="execute one notebook and write its record")
     run.add_argument("notebook", help="a name that 'list' shows")
-    run.add_argument("--tier", default="book", help=f"one of {', '.join(notebooks.tiers())}; default: book")
+    run.add_argument("--tier", default="book", help=f"one of {', '.join(notebooks.TIERS)}; default: book")
     run.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings")
     run.add_argument("--out", type=Path, metavar="DIR", help="default: _build/runs/<tier>")
     run.add_argument("--timeout", type=float, metavar="S", help="wall-clock limit in seconds; default: the tier's")
@@ -109,8 +106,8 @@ def _settings(notebook: str, words: Sequence[str]) -> dict[str, notebooks.Value]
 
 
 def _list(_: argparse.Namespace) -> int:
-    for tier, budget in _BUDGETS.items():
-        print(f"{tier:6s} {budget}")
+    for name, tier in notebooks.TIERS.items():
+        print(f"{name:6s} {tier.budget}: {tier.is_for}")
     overrides = notebooks.read_tiers()
     written = notebooks.paper_names()
     for wing, names in _wings(written).items():
@@ -206,7 +203,7 @@ def _point(asked: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    from edgebook.pages.checks import check
+    from edgebook.pages.check import check
 
     problems = check(project_root())
     for problem in problems:

@@ -1,4 +1,4 @@
-"""The book's configuration: keys that exist, pages that exist, and one catalogue behind all of them."""
+"""The book's configuration: what Sphinx takes, and one catalogue behind all pages; the check has the rest."""
 
 from __future__ import annotations
 
@@ -6,50 +6,17 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from edgebook.ledger.claims import Verdict
 from edgebook.ledger.papers import load_papers
 
-# Known to Jupyter Book's code, but not in its list of defaults.
-EXTRA = {"bibtex_bibfiles", "bibtex_reference_style"}
-# Below these, names are free: they belong to Sphinx or name our own extension.
-FREE = {("sphinx", "config"), ("sphinx", "local_extensions")}
-
 
 def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def defaults() -> dict:
-    spec = find_spec("jupyter_book")
-    assert spec is not None and spec.origin is not None
-    return load(Path(spec.origin).with_name("default_config.yml"))
-
-
-def unknown(config: dict, known: dict, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for key, value in config.items():
-        here = (*above, key)
-        if key not in known and not (above == () and key in EXTRA):
-            yield here
-        elif isinstance(value, dict) and isinstance(known.get(key), dict) and here not in FREE:
-            yield from unknown(value, known[key], here)
-
-
-def test_every_key_of_the_configuration_is_known(root: Path, defaults: dict) -> None:
-    assert list(unknown(load(root / "_config.yml"), defaults)) == []
-
-
-def test_a_misspelt_key_would_be_found(defaults: dict) -> None:
-    wrong = {"executes": {}, "html": {"favicons": "x"}, "repository": {"url": ""}}
-    assert list(unknown(wrong, defaults)) == [("executes",), ("html", "favicons")]
 
 
 def test_every_sphinx_key_is_known_to_sphinx_and_its_extensions(root: Path, tmp_path: Path) -> None:
@@ -74,19 +41,6 @@ print(json.dumps(sorted(app.config.values)))
 
 def test_notebooks_are_never_executed_by_the_book(root: Path) -> None:
     assert load(root / "_config.yml")["execute"]["execute_notebooks"] == "off"
-
-
-def pages(root: Path) -> list[str]:
-    toc = load(root / "_toc.yml")
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
-
-
-def test_every_page_exists_and_every_notebook_is_a_page(root: Path) -> None:
-    listed = pages(root)
-    assert [page for page in listed if not any((root / f"{page}{end}").is_file() for end in (".md", ".ipynb"))] == []
-    notebooks = [path for folder in ("book", "notebooks") for path in (root / folder).glob("*.ipynb")]
-    there = {path.relative_to(root).with_suffix("").as_posix() for path in notebooks}
-    assert sorted(there - set(listed)) == []
 
 
 def test_papers_stand_in_the_part_of_their_wing(root: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from edgebook.notebooks import cells
 
 PLATFORMS = [
     {
@@ -27,6 +29,27 @@ PLATFORMS = [
 ]
 # What PyTorch brings along for GPUs is its own affair and differs between machines.
 GPU = re.compile(r"^(nvidia|cuda|triton)(-|$)")
+
+
+# Used, but imported by no name: where each is called.
+TOOLS = {
+    "check-jsonschema": ("tests/guards/test_workflows.py", "check_jsonschema"),
+    "codespell": (".pre-commit-config.yaml", "codespell"),
+    "ipykernel": ("src/edgebook/notebooks/runner.py", "ipykernel_launcher"),
+    "jupyter-book": ("src/edgebook/pages/render.py", "jupyter_book"),
+    "jupyterlab": ("Makefile", "jupyter lab"),
+    "nbmake": ("Makefile", "--nbmake"),
+    "nbstripout": (".pre-commit-config.yaml", "nbstripout"),
+    "pre-commit": ("CONTRIBUTING.md", "pre-commit install"),
+    "ruff": (".pre-commit-config.yaml", "ruff check"),
+    "scikit-image": ("src/edgebook/data/photos.py", '"skimage"'),
+    "seaborn": ("src/edgebook/pages/check/form.py", "seaborn"),  # until the shared style draws with it
+    "snakemake": ("Makefile", "snakemake"),
+    "snakemake-executor-plugin-cluster-generic": ("profiles/kubernetes/config.yaml", "executor: cluster-generic"),
+    "snakemake-executor-plugin-slurm": ("profiles/slurm/config.yaml", "executor: slurm"),
+    "sphinx-mathjax-offline": ("_config.yml", "sphinx-mathjax-offline"),
+}
+IMPORT = re.compile(r"^[ >]*(?:from|import) +(\w+)", flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +147,25 @@ def test_the_environment_is_the_locked_one(asked: list[Requirement], pins: dict[
     found = {name: Version(here[name].version).public for name in names}
     differing = {name: version for name, version in found.items() if version != exact(pins[name])}
     assert differing == {}, "installed in another version than constraints.txt says"
+
+
+def test_each_dependency_is_imported_or_called(root: Path, project: dict[str, Any]) -> None:
+    """Where its code, a notebook or a page imports nothing of it, the table above says who calls it."""
+    folders = ("src", "notebooks", "book", "tests", "federation", "profiles")
+    files = [path for folder in folders for path in (root / folder).rglob("*") if path.suffix in (".py", ".md")]
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    notebooks = [*root.glob("notebooks/*.ipynb"), *root.glob("book/*.ipynb")]
+    texts += [cell["source"] for path in notebooks for cell in cells(path)]
+    modules = {name for text in texts for name in IMPORT.findall(text)}
+    owners = packages_distributions()
+    imported = {canonicalize_name(owner) for module in modules for owner in owners.get(module, ())}
+    table = project["project"]
+    groups = [table["dependencies"], *table["optional-dependencies"].values()]
+    names = {canonicalize_name(Requirement(text).name) for group in groups for text in group}
+    assert len(names) > 30
+    assert names - imported - set(TOOLS) == set()
+    assert set(TOOLS) <= names
+    assert [tool for tool, (place, word) in TOOLS.items() if word not in (root / place).read_text()] == []
 
 
 def test_conda_and_binder_users_get_the_same(root: Path, project: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def test_the_hooks_download_nothing(root: Path) -> None:
     config = yaml.safe_load((root / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert [repository["repo"] for repository in config["repos"]] == ["local"]
     hooks = config["repos"][0]["hooks"]
-    assert [hook["id"] for hook in hooks] == ["ruff", "nbstripout", "codespell", "guards"]
+    assert [hook["id"] for hook in hooks] == ["ruff", "nbstripout", "codespell", "check"]
     assert {hook["language"] for hook in hooks} == {"system"}
 
 

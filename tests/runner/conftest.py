@@ -56,8 +56,11 @@ class Checkout:
         file.write_text(text)
         return file
 
-    def notebook(self, path: str, *cells: str, parameters: str = PARAMETERS) -> Path:
-        """Write a notebook with a parameters cell and these code cells; ``# ...`` cells are Markdown."""
+    def notebook(self, path: str, *cells: str, parameters: str = PARAMETERS, last: str | None = None) -> Path:
+        """Write a notebook with a parameters cell and these code cells; ``# ...`` cells are Markdown.
+
+        The last cell may get a tag.
+        """
         written = [
             {
                 "cell_type": "markdown" if source.startswith("#") else "code",
@@ -70,6 +73,7 @@ class Checkout:
         for cell in written:
             if cell["cell_type"] == "code":
                 cell |= {"outputs": [], "execution_count": None}
+        written[-1]["metadata"]["tags"] += [last] if last else []
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         whole = {"cells": written, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
         return self.write(path, json.dumps(whole, indent=1))

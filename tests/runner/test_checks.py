@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from edgebook.__main__ import main
-from edgebook.pages.checks import check
+from edgebook.ledger import ClaimResult, Record, Verdict, load_ledger, save_record
+from edgebook.ledger.record import Hardware
+from edgebook.pages.check import check
 
 LEDGER = """
 title: A title
@@ -37,14 +39,15 @@ papers:
 
 @pytest.fixture
 def sound(checkout):
-    checkout.notebook("notebooks/toy.ipynb", "# Toy {cite}`someone2020`", '# <a id="a-1"></a> and <a id="a-2"></a>')
+    text = ("# Toy {cite}`someone2020`", '# <a id="a-1"></a> and <a id="a-2"></a>', "assert seeds")
+    checkout.notebook("notebooks/toy.ipynb", *text, last="remove-cell")
     checkout.notebook("book/data.ipynb")
     checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}, full: {seeds: 8}, paper: {seeds: 5}}\n")
     checkout.write("book/claims/toy.yml", LEDGER)
     checkout.write("book/papers.yml", PAPERS)
     checkout.write("book/references.bib", "@article{someone2020,\n  title = {A title}\n}\n")
     checkout.write("book/intro.md", "See {cite:t}`someone2020`.\n")
-    chapters = "root: book/intro\nchapters:\n  - file: notebooks/toy\n  - file: book/data\n"
+    chapters = "root: book/intro\nchapters:\n  - file: notebooks/toy\n    sections:\n    - file: book/data\n"
     checkout.write("_toc.yml", f"format: jb-book\n{chapters}")
     execute = "execute: {execute_notebooks: 'off', raise_on_error: true}\n"
     checkout.write("_config.yml", f"title: T\n{execute}sphinx: {{config: {{any_key: 1}}}}\n")
@@ -66,8 +69,13 @@ def test_a_sound_checkout_has_no_problem(sound):
         ("book/papers.yml", "Is it?", "It is.", "papers.yml is no valid catalogue"),
         ("notebooks/toy.ipynb", "a-2", "a-1", '2 anchors <a id="a-1">'),
         ("notebooks/toy.ipynb", "rate: float", "rate: list", "has type list"),
-        ("notebooks/toy.ipynb", "  # how many", "", "'seeds' of toy.ipynb has no help"),
-        ("notebooks/toy.ipynb", "tier: str", "stage: str", "first parameter of toy.ipynb must be"),
+        (
+            "notebooks/toy.ipynb",
+            "  # how many",
+            "",
+            "'seeds: int = 3' is not 'name: int|float|str|bool",
+        ),
+        ("notebooks/toy.ipynb", "tier: str", "stage: str", "toy.ipynb: the first parameter must be"),
         ("notebooks/toy.ipynb", "{cite}`someone2020`", "{cite}`someone2002`", "did you mean 'someone2020'"),
         ("notebooks/tiers.yml", "quick: {seeds: 1}", "quick: {seeds: x}", "takes an int, not 'x'"),
         ("notebooks/tiers.yml", "paper: {seeds: 5}", "", "no entry for tier 'paper' of 'toy'"),
@@ -82,7 +90,14 @@ def test_a_sound_checkout_has_no_problem(sound):
             "'execute.raise_on_eror', which Jupyter Book does not know",
         ),
         ("_config.yml", "title: T", "titel: T", "did you mean 'title'"),
-        ("_config.yml", "title: T", "title: [", "_config.yml is no valid YAML"),
+        ("_config.yml", "title: T", "title: [", "_config.yml is not YAML"),
+        ("_config.yml", "title: T", "title: T\ntitle: U", "'title' stands twice"),
+        ("book/claims/toy.yml", "margin: 1", "margin: 1\n    kind: control", "toy.yml has only controls"),
+        ("notebooks/toy.ipynb", "assert seeds", "x = '<a id=\"a-1\"></a>'", '2 anchors <a id="a-1">'),
+        ("notebooks/toy.ipynb", "[]", "[1]", "toy.ipynb: it is no valid notebook: "),
+        ("notebooks/toy.ipynb", "null", "1", "has an execution count"),
+        ("_toc.yml", "book/data", "README.md", "names 'README.md', which is no file of book/"),
+        ("book/intro.md", "See", "From py" + "pi.org, see", "book/intro.md, line 1 names the host"),
         ("book/intro.md", "someone2020", "someone2020, nobody1999", "intro.md cites 'nobody1999'"),
     ],
 )
@@ -110,6 +125,45 @@ def test_each_broken_thing_is_named(sound, path, old, new, says):
 def test_each_missing_file_is_named(sound, path, says):
     (sound.root / path).unlink()
     assert any(says in problem for problem in check(sound.root))
+
+
+PLANTED = [
+    ("book/claims/other.yaml", "", "book/claims/other.yaml must end in .yml."),
+    ("book/claims/other.yml", LEDGER, "book/claims/other.yml has no notebook notebooks/other.ipynb."),
+    ("book/claims/other.yml", LEDGER, "book/claims/toy.yml has a claim A-1, and so has book/claims/other.yml."),
+    ("book/more.md", "More.", "_toc.yml does not name 'book/more'."),
+    ("results/full/toy.txt", "", "results/full/toy.txt is no record."),
+    ("results/full/toy.json", "{}", "toy.json is no valid record: notebook: Field required."),
+    ("toy.ipynb", "{}", "toy.ipynb is a product of a run."),
+]
+
+
+@pytest.mark.parametrize(("path", "text", "says"), PLANTED)
+def test_what_does_not_belong_there_is_named(sound, path, text, says):
+    sound.write(path, text)
+    assert says in check(sound.root)
+
+
+def test_a_record_must_be_of_its_notebook_at_tier_full_and_of_its_claims(sound):
+    results = [
+        ClaimResult(
+            claim=claim, samples=(), mean=None, interval=None, gap=None, p_value=None, verdict=Verdict.INCONCLUSIVE,
+            reason="", holm_verdict=Verdict.INCONCLUSIVE,
+        )
+        for claim in load_ledger("toy").claims
+    ]  # fmt: skip
+    record = Record(
+        notebook="toy", title="", tier="full", scale="", parameters={}, seeds=(), results=results, commit=None,
+        dirty=False, fingerprint="", versions={}, seconds=1, started="",
+        hardware=Hardware(cpu="", cores=1, gpu=None, platform=""),
+    )  # fmt: skip
+    path = save_record(record, sound.root / "results/full")
+    assert check(sound.root) == []
+    path.write_text(path.read_text().replace("A-2", "A-3").replace('"full"', '"book"'))
+    assert check(sound.root) == [
+        "results/full/toy.json is a record of 'toy' at tier book.",
+        "results/full/toy.json has a claim A-3, which no ledger of that name has.",
+    ]
 
 
 def test_the_command_exits_1_and_lists_each_problem(sound, capsys):

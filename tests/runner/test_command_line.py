@@ -87,3 +87,11 @@ def test_list_imports_nothing_heavy(toy):
     )
     done = subprocess.run([sys.executable, "-c", code], env=toy.environment, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(toy):
+    toy.write("book/papers.yml", "papers:\n" + "  - {name: later, wing: spiking}\n" * 5000)  # more than a pipe holds
+    line = f"{sys.executable} -m edgebook list | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], env=toy.environment, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["quick  20 s a notebook: proves that the page works", "141"]
+    assert done.stderr == ""

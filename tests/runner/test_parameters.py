@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
 
 import papermill
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from edgebook.notebooks.cell import Parameter, coerce, parameters, parse
 
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted([*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("book/*.ipynb")])
 KINDS = {"int": int, "float": float, "str": str, "bool": bool}
 LITERALS = {
     "int": st.integers(-(10**9), 10**9),
@@ -34,13 +38,21 @@ def test_a_cell_reads_as_python_executes_it(tmp_path_factory, declared):
 
 def test_papermill_reads_the_same_cell_alike(checkout):
     cell = 'tier: str = "book"  # the tier\nseeds: int = -3  # how many\nrate: float = 0.5\nquick: bool = True\n'
-    path = checkout.notebook("notebooks/a.ipynb", parameters=cell)
+    assert_read_alike(checkout.notebook("notebooks/a.ipynb", parameters=cell))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermill_reads_every_notebook_alike(path):
+    assert_read_alike(path)
+
+
+def assert_read_alike(path):
     theirs = papermill.inspect_notebook(str(path))
     ours = parameters(path)
     assert list(ours) == list(theirs)
     for name, parameter in ours.items():
         assert parameter.type.__name__ == theirs[name]["inferred_type_name"]
-        assert repr(parameter.default).strip("'") == theirs[name]["default"].strip('"')
+        assert ast.literal_eval(theirs[name]["default"]) == parameter.default
         assert parameter.help == theirs[name]["help"]
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebook.notebooks.definitions import canonical
 from edgebook.notebooks.sources import fingerprint, function_fingerprint, page_fingerprint
+from edgebook.notebooks.statements import canonical
 
 KERNELS = {
     "__init__.py": '"""The package."""\n__version__ = "1"\n',

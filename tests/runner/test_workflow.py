@@ -57,7 +57,8 @@ def flow(checkout):
 
 
 def _only_what_it_reads(folder, names):
-    kept = {"__init__.py", "catalogue.py", "cell.py", "definitions.py", "notebooks", "paths.py", "sources.py"}
+    kept = {"__init__.py", "catalogue.py", "cell.py", "effects.py", "files.py", "modules.py", "notebooks", "paths.py"}
+    kept |= {"sources.py", "statements.py"}
     return [name for name in names if name not in kept]
 
 

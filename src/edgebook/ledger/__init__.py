@@ -4,6 +4,8 @@ from edgebook.ledger.claims import Claim as Claim
 from edgebook.ledger.claims import Ledger as Ledger
 from edgebook.ledger.claims import Verdict as Verdict
 from edgebook.ledger.claims import load_ledger as load_ledger
+from edgebook.ledger.display import claims_table as claims_table
+from edgebook.ledger.display import verdict_lines as verdict_lines
 from edgebook.ledger.judging import Judgement as Judgement
 from edgebook.ledger.judging import holm_verdicts as holm_verdicts
 from edgebook.ledger.judging import judge as judge
@@ -21,5 +23,3 @@ from edgebook.ledger.statistics import equivalence_p_value as equivalence_p_valu
 from edgebook.ledger.statistics import holm as holm
 from edgebook.ledger.statistics import mean_exceeds as mean_exceeds
 from edgebook.ledger.statistics import mean_interval as mean_interval
-from edgebook.ledger.table import claims_table as claims_table
-from edgebook.ledger.table import verdict_lines as verdict_lines

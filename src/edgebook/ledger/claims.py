@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgebook.notebooks.files import read_model
 from edgebook.notebooks.paths import project_root
 
 
@@ -23,11 +23,13 @@ class Verdict(StrEnum):
     NOT_JUDGED = "not judged at this tier"
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Part of a file: unknown keys and numbers that are not finite are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """One statement of a paper, with the effect that would count as seeing it.
 
     ``expects`` is the side of ``neutral`` on which the effect should lie; ``margin`` is the smallest
@@ -66,7 +68,7 @@ class Claim(_Strict):
         return {"positive": 1, "negative": -1, "equivalent": 0}[self.expects]
 
 
-class Ledger(_Strict):
+class Ledger(Strict):
     """All claims of one paper that one notebook tests."""
 
     title: str
@@ -114,15 +116,4 @@ def load_ledger(notebook: str, root: Path | None = None) -> Ledger:
     path = ledger_path(notebook, root)
     if not path.is_file():
         raise FileNotFoundError(f"There is no ledger for {notebook!r}: {path.name} is not in book/claims.")
-    try:
-        return Ledger.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"book/claims/{path.name} is no valid ledger: {_first_problem(error)}") from None
-
-
-def _first_problem(error: ValidationError | yaml.YAMLError) -> str:
-    if isinstance(error, yaml.YAMLError):
-        return " ".join(str(error).split())
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    return read_model(path, Ledger, f"book/claims/{path.name}", "ledger")

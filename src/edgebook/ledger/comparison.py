@@ -9,7 +9,7 @@ from pathlib import Path
 from edgebook.ledger.claims import Verdict
 from edgebook.ledger.record import ClaimResult, Record, load_record
 from edgebook.ledger.scoreboard import commit_mark, hardware_line
-from edgebook.ledger.wording import duration, estimate
+from edgebook.ledger.wording import duration, measured
 
 BEST_FIRST = (Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.INCONCLUSIVE, Verdict.CONTRADICTED)
 """The one order of verdicts. The other two say that there is no verdict, which is not on this scale."""
@@ -152,7 +152,7 @@ def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
 
 
 def _estimate(result: ClaimResult | None) -> str:
-    return _NEW if result is None else estimate(result.mean, result.interval, result.claim.unit)
+    return measured(result) if result else _NEW
 
 
 def _circumstances(before: Record, after: Record) -> dict[str, tuple[str, str]]:

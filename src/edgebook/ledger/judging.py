@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgebook import notebooks
 from edgebook.ledger.claims import Claim, Verdict
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 MINIMUM_SEEDS = 5
 CONFIDENCE = 0.95
-TIERS = ("quick", "book", "full", "paper")
 _DECIDED = (Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.CONTRADICTED)
 
 
@@ -58,8 +58,8 @@ def judge(claim: Claim, samples: Sequence[float], tier: str) -> Judgement:
     of the target, *contradicted* when it lies beyond the margin on the other side. A claim of
     equivalence is reproduced when the interval lies within the margin, contradicted when it lies outside.
     """
-    if tier not in TIERS:
-        raise ValueError(f"tier must be one of {', '.join(TIERS)}, got {tier!r}.")
+    if tier not in notebooks.TIERS:
+        raise ValueError(f"tier must be one of {', '.join(notebooks.TIERS)}, got {tier!r}.")
     values = [float(value) for value in samples]
     if not all(map(math.isfinite, values)):
         raise ValueError(f"Samples of {claim.id} must be finite, got {values}.")

@@ -5,24 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from edgebook.ledger.claims import Strict
+from edgebook.notebooks.files import read_model
 from edgebook.notebooks.paths import project_root
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Wing(_Strict):
+class Wing(Strict):
     """A group of papers on one subject."""
 
     title: str = Field(min_length=1)
     says: str = Field(min_length=1)
 
 
-class Paper(_Strict):
+class Paper(Strict):
     """One paper of the book; ``name`` is the name of its notebook, written or not."""
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -34,7 +31,7 @@ class Paper(_Strict):
     question: str = Field(pattern=r"\?$")
 
 
-class Catalogue(_Strict):
+class Catalogue(Strict):
     """All wings and papers, in the order in which the book shows them."""
 
     wings: dict[str, Wing]
@@ -55,11 +52,6 @@ class Catalogue(_Strict):
 def load_papers(root: Path | None = None) -> Catalogue:
     """Read and validate ``book/papers.yml``.
 
-    Parameters
-    ----------
-    root : Path, optional
-        The checkout; by default the one that `edgebook.notebooks.paths.project_root` finds.
-
     Raises
     ------
     FileNotFoundError
@@ -70,11 +62,4 @@ def load_papers(root: Path | None = None) -> Catalogue:
     path = (root or project_root()) / "book" / "papers.yml"
     if not path.is_file():
         raise FileNotFoundError("There is no catalogue of papers: book/papers.yml does not exist.")
-    try:
-        return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ValueError(f"book/papers.yml is no valid YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"book/papers.yml is no valid catalogue: {place or 'papers'}: {first['msg']}") from None
+    return read_model(path, Catalogue, "book/papers.yml", "catalogue")

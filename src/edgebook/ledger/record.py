@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from edgebook.ledger.claims import Claim, Verdict, load_ledger
+from edgebook.ledger.claims import Claim, Strict, Verdict, load_ledger
+from edgebook.notebooks.files import read_model, write_whole
 from edgebook.notebooks.paths import project_root
 
 CODE_CHANGED = "the notebook's code or a kernel has changed"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClaimResult(_Part):
+class ClaimResult(Strict):
     """A claim as it stood in the ledger, its samples, and what was made of them."""
 
     claim: Claim
@@ -33,7 +28,7 @@ class ClaimResult(_Part):
     holm_verdict: Verdict
 
 
-class Hardware(_Part):
+class Hardware(Strict):
     """What the run was computed on."""
 
     cpu: str
@@ -42,7 +37,7 @@ class Hardware(_Part):
     platform: str
 
 
-class Confirmation(_Part):
+class Confirmation(Strict):
     """One seed of a record, run again later: which claims it gave other samples for, if any."""
 
     when: str
@@ -57,7 +52,7 @@ class Confirmation(_Part):
         return f"{self.when} at {commit} by seed {self.seed}, equal to {self.beside} to the last bit"
 
 
-class Record(_Part):
+class Record(Strict):
     """Everything that is known of one run."""
 
     schema_version: int = 1
@@ -79,23 +74,8 @@ class Record(_Part):
 
 
 def save_record(record: Record, folder: Path) -> Path:
-    """Write ``<folder>/<notebook>.json`` atomically and return its path.
-
-    A run that is killed here leaves the previous record or none, never half of one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{record.notebook}.json"
-    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False, encoding="utf-8") as part:
-        try:
-            part.write(record.model_dump_json(indent=2) + "\n")
-            part.flush()
-            os.fsync(part.fileno())
-            os.chmod(part.name, 0o644)
-            os.replace(part.name, target)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-    return target
+    """Write ``<folder>/<notebook>.json``, whole or not at all, and return its path."""
+    return write_whole(folder / f"{record.notebook}.json", record.model_dump_json(indent=2) + "\n")
 
 
 def load_record(path: Path) -> Record:
@@ -110,12 +90,7 @@ def load_record(path: Path) -> Record:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no record at {path}.")
-    try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path.name} is no valid record: {place}: {first['msg']}.") from None
+    return read_model(path, Record, path.name, "record")
 
 
 def full_record(notebook: str, root: Path | None = None) -> Record | None:

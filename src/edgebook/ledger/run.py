@@ -22,6 +22,7 @@ from edgebook.ledger.environment import hardware, versions
 from edgebook.ledger.judging import holm_verdicts, judge
 from edgebook.ledger.record import ClaimResult, Record, full_record, save_record
 from edgebook.notebooks import sources
+from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
 from edgebook.notebooks.revision import revision
 
@@ -83,10 +84,7 @@ class Run:
             return kept["result"]
         clock = time.perf_counter()
         text = json.dumps({"result": function(**arguments), "seconds": time.perf_counter() - clock})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        write_whole(path, text)
         return json.loads(text)["result"]
 
     def over_seeds(
@@ -271,12 +269,7 @@ def save_metrics(notebook: str, metrics: Mapping[str, float | Sequence[float]]) 
         if not values or not all(map(math.isfinite, values)):
             raise ValueError(f"The metric '{name}' must have finite values, got {values}.")
     folder = Path(os.environ.get("EDGEBOOK_OUT") or project_root() / "_build" / "runs")
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{notebook}.metrics.json"
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(found), encoding="utf-8")
-    os.replace(part, target)
-    return target
+    return write_whole(folder / f"{notebook}.metrics.json", json.dumps(found))
 
 
 def _listed(given: float | Sequence[float]) -> Sequence[float]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from edgebook.ledger.claims import Claim, Verdict, ledger_path, load_ledger
+from edgebook.ledger.display import text_line
 from edgebook.ledger.papers import Paper, load_papers
 from edgebook.ledger.record import ClaimResult, Hardware, Record, load_record, stale_reasons
-from edgebook.ledger.wording import estimate
 from edgebook.notebooks.paths import project_root
 
 NOT_RUN = "not run yet"
@@ -23,39 +23,33 @@ VERDICTS = (*(str(verdict) for verdict in Verdict), NOT_RUN, NOT_WRITTEN)
 class Row:
     """One claim, or one paper that has no ledger yet, with what is known of it.
 
-    ``verdict`` is one of `VERDICTS`; ``holm`` is set only where Holm's correction changes it. ``link``
-    is relative to the root of the rendered book and None where there is no page. Everything from
-    ``mean`` on is empty for a claim that no record covers.
+    ``verdict`` is one of `VERDICTS`. ``link`` is relative to the root of the rendered book and None where there is no
+    page; ``result`` and ``record`` are None for a claim that no record covers.
     """
 
     paper: Paper
     verdict: str
     claim: Claim | None = None
     link: str | None = None
-    mean: float | None = None
-    interval: tuple[float, float] | None = None
-    samples: int = 0
-    gap: float | None = None
-    reason: str = ""
-    holm: str | None = None
-    tier: str = ""
-    scale: str = ""
-    commit: str = ""
-    hardware: str = ""
-    seconds: float | None = None
+    result: ClaimResult | None = None
+    record: Record | None = None
     stale: tuple[str, ...] = ()
-    confirmed: str = ""
+
+    @property
+    def holm(self) -> str:
+        """The verdict with Holm's correction, where that is another one."""
+        return str(self.result.holm_verdict) if self.result and self.result.holm_verdict != self.result.verdict else ""
+
+    @property
+    def confirmed(self) -> str:
+        """How the record was confirmed, where it was and is not stale."""
+        return str(self.record.confirmed) if self.record and self.record.confirmed and not self.stale else ""
 
 
 def rows(root: Path | None = None, executed: Path | None = None) -> list[Row]:
     """Return one row per claim, in the order of the catalogue and the ledgers.
 
-    Parameters
-    ----------
-    root : Path, optional
-        The checkout with ``book/papers.yml``, ``book/claims`` and ``results/full``.
-    executed : Path, optional
-        Folder with the records of papers that have none in ``results/full``; ``_build/book`` by default.
+    A paper's record is that in ``results/full``, else that in ``executed``, by default ``_build/book``.
 
     Raises
     ------
@@ -137,27 +131,25 @@ def counted_all(rows: Sequence[Row]) -> str:
 
 
 def _text_line(row: Row) -> str:
-    value = "" if row.mean is None else f"  {estimate(row.mean, row.interval, row.claim.unit)}"
-    notes = [f"tier {row.tier}"] * bool(row.tier) + [f"with Holm: {row.holm}"] * bool(row.holm)
-    tail = f"  ({', '.join(notes)})" if notes else ""
-    return f"  {row.claim.id:<7} {row.verdict:<24}{value}{tail}".rstrip()
+    notes = [f"tier {row.record.tier}"] if row.record else []
+    notes += [f"with Holm: {row.holm}"] * bool(row.holm)
+    return (text_line(row.claim, row.verdict, row.result) + f"  ({', '.join(notes)})" * bool(notes)).rstrip()
 
 
-def _of_paper(paper: Paper, root: Path, executed: Path) -> list[Row]:
+def _of_paper(paper: Paper, root: Path, executed: Path) -> Iterator[Row]:
     page = f"notebooks/{paper.name}.html" if (root / "notebooks" / f"{paper.name}.ipynb").is_file() else None
     if not ledger_path(paper.name, root).is_file():
-        return [Row(paper, NOT_WRITTEN, link=page)]
-    ledger = load_ledger(paper.name, root)
+        yield Row(paper, NOT_WRITTEN, link=page)
+        return
     record = find_record(paper.name, root, executed)
     results = {result.claim.id: result for result in record.results} if record else {}
     stale = _stale(record, root) if record else ()
-    links = {claim.id: f"{page}#{claim.id.lower()}" if page else None for claim in ledger.claims}
-    return [
-        _measured(paper, record, results[claim.id], links[claim.id], stale)
-        if record and claim.id in results
-        else Row(paper, NOT_RUN, claim, links[claim.id])
-        for claim in ledger.claims
-    ]
+    for claim in load_ledger(paper.name, root).claims:
+        link, result = f"{page}#{claim.id.lower()}" if page else None, results.get(claim.id)
+        if result is None:
+            yield Row(paper, NOT_RUN, claim, link)
+        else:  # shown is the claim that was judged; where the ledger says something else by now, the row is stale
+            yield Row(paper, str(result.verdict), result.claim, link, result, record, stale)
 
 
 def _stale(record: Record, root: Path) -> tuple[str, ...]:
@@ -165,26 +157,3 @@ def _stale(record: Record, root: Path) -> tuple[str, ...]:
         return tuple(stale_reasons(record, root))
     except (ValueError, FileNotFoundError) as error:  # a tier or a file that the record names is gone
         return (f"the checkout has nothing to compare it with ({str(error).rstrip('.')})",)
-
-
-def _measured(paper: Paper, record: Record, result: ClaimResult, link: str | None, stale: tuple[str, ...]) -> Row:
-    # The claim shown is the one that was judged; where the ledger says something else by now, the row is stale.
-    return Row(
-        paper=paper,
-        verdict=str(result.verdict),
-        claim=result.claim,
-        link=link,
-        mean=result.mean,
-        interval=result.interval,
-        samples=len(result.samples),
-        gap=result.gap,
-        reason=result.reason,
-        holm=None if result.holm_verdict == result.verdict else str(result.holm_verdict),
-        tier=record.tier,
-        scale=record.scale,
-        commit=commit_mark(record.commit, record.dirty),
-        hardware=hardware_line(record.hardware),
-        seconds=record.seconds,
-        stale=stale,
-        confirmed=str(record.confirmed) if record.confirmed and not stale else "",
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from edgebook.ledger.claims import Claim
+from edgebook.ledger.record import ClaimResult
 
 NOTHING = "–"
 _TINY = 1e-4  # below it a number is written with an exponent
@@ -47,6 +48,11 @@ def estimate(mean: float | None, interval: tuple[float, float] | None, unit: str
     decimals = max(0, min(6, 1 - math.floor(math.log10(half)), 3 - math.floor(math.log10(size))))
     low, high = (number(end, decimals) for end in interval)
     return f"{number(mean, decimals)} [{low}, {high}]{tail}"
+
+
+def measured(result: ClaimResult | None) -> str:
+    """Write what a run measured for a claim."""
+    return NOTHING if result is None else estimate(result.mean, result.interval, result.claim.unit)
 
 
 def sampling(claim: Claim, samples: int) -> str:

@@ -7,34 +7,37 @@ answers at once.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, NamedTuple
 
 from edgebook.notebooks.cell import Parameter, Value, coerce, parameters
+from edgebook.notebooks.files import nearest, read_yaml, require
 from edgebook.notebooks.paths import project_root
+
+
+class Tier(NamedTuple):
+    """A scale at which notebooks are run; the parameter values are in ``notebooks/tiers.yml``."""
+
+    budget: str  # of one notebook
+    is_for: str
+    limit: float | None  # wall-clock seconds of one notebook; None is no limit
+    pages: bool  # whether the workflow makes a page of every notebook at it
+
+
+TIERS: dict[str, Tier] = {
+    "quick": Tier("20 s a notebook", "proves that the page works", 120.0, pages=True),
+    "book": Tier("3 min a notebook", "what a reader executes", 900.0, pages=True),
+    "full": Tier("30 min to 4 core-hours", "verdict-grade", 6 * 3600.0, pages=False),
+    "paper": Tier("a GPU", "the paper's own data", None, pages=False),
+}
+"""The tiers, cheapest first."""
 
 
 def tiers() -> tuple[str, ...]:
     """Return the names of the tiers, cheapest first."""
-    return ("quick", "book", "full", "paper")
-
-
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return the end of an error sentence: the nearest allowed name, or all of them where none is near.
-
-    >>> nearest("ful", ["quick", "full"])
-    "did you mean 'full'?"
-    """
-    names = list(allowed)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.4)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"allowed: {', '.join(names) or 'none'}."
+    return tuple(TIERS)
 
 
 def paper_names() -> list[str]:
@@ -55,10 +58,9 @@ def find(name: str) -> Path:
     ValueError
         No paper and no page has that name; the message offers the nearest one.
     """
-    for folder, names in (("notebooks", paper_names()), ("book", page_names())):
-        if name in names:
-            return project_root() / folder / f"{name}.ipynb"
-    raise ValueError(f"There is no notebook '{name}'; {nearest(name, [*paper_names(), *page_names()])}")
+    papers, pages = paper_names(), page_names()
+    require("notebook", name, [*papers, *pages])
+    return project_root() / ("notebooks" if name in papers else "book") / f"{name}.ipynb"
 
 
 def tier_file() -> Path:
@@ -87,8 +89,8 @@ def read_tiers() -> dict[str, dict[str, dict[str, Any]]]:
         if not isinstance(by_tier, dict):
             raise ValueError(f"notebooks/tiers.yml: '{name}' must map tiers to parameters.")
         for tier, values in by_tier.items():
-            if tier not in tiers():
-                near = nearest(str(tier), tiers())
+            if tier not in TIERS:
+                near = nearest(str(tier), TIERS)
                 raise ValueError(f"notebooks/tiers.yml, {name}: there is no tier '{tier}'; {near}")
             if not isinstance(values, dict | None):
                 raise ValueError(f"notebooks/tiers.yml, {name}, {tier}: must map parameters to values.")
@@ -98,10 +100,7 @@ def read_tiers() -> dict[str, dict[str, dict[str, Any]]]:
 @lru_cache(maxsize=8)
 def _tier_table(path: Path, _mtime: int, _size: int) -> Any:
     """Read the tier file once for all points of a sweep."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"notebooks/tiers.yml is not YAML: {' '.join(str(error).split())}.") from None
+    return read_yaml(path, "notebooks/tiers.yml") or {}
 
 
 def overrides(name: str, tier: str) -> dict[str, Value]:
@@ -116,7 +115,7 @@ def overrides(name: str, tier: str) -> dict[str, Value]:
         other than ``book`` (its defaults would pass for values of that tier).
     """
     path = find(name)
-    _known_tier(tier)
+    require("tier", tier, TIERS)
     by_tier = read_tiers().get(name, {})
     if tier not in by_tier and tier != "book" and name in paper_names():
         raise ValueError(f"notebooks/tiers.yml has no entry for tier '{tier}' of '{name}'.")
@@ -139,11 +138,6 @@ def resolve(name: str, tier: str, settings: Mapping[str, object] | None = None) 
     values |= overrides(name, tier)
     values |= _checked(name, declared, settings or {})
     return values | {"tier": tier}
-
-
-def _known_tier(tier: str) -> None:
-    if tier not in tiers():
-        raise ValueError(f"There is no tier '{tier}'; {nearest(tier, tiers())}")
 
 
 def _checked(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 Value = int | float | str | bool
 
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
-_FORM = "name: int|float|str|bool = literal  # help"
+FORM = "name: int|float|str|bool = literal  # help"
 
 
 class Parameter(NamedTuple):
@@ -75,7 +75,7 @@ def _parameters(path: Path, _mtime: int, _size: int) -> dict[str, Parameter]:
         statements = ast.parse(source).body
     except SyntaxError as error:
         line = (error.text or "").strip() or f"line {error.lineno}"
-        raise ValueError(f"Parameters cell of {path.name}: '{line}' is not '{_FORM}'.") from None
+        raise ValueError(f"Parameters cell of {path.name}: '{line}' is not '{FORM}'.") from None
     comments = _comments(source)
     found: dict[str, Parameter] = {}
     for statement in statements:
@@ -102,7 +102,7 @@ def _declaration(statement: ast.stmt) -> tuple[str, type, Value]:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=ast.Name(id=kind), value=ast.expr() as value):
             pass
         case _:
-            raise ValueError(f"is not '{_FORM}'")
+            raise ValueError(f"is not '{FORM}'")
     if kind not in TYPES:
         raise ValueError(f"has type {kind}; allowed: {', '.join(TYPES)}")
     match value:

@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebook import notebooks
+from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
-
-LIMITS: dict[str, float | None] = {"quick": 120.0, "book": 900.0, "full": 6 * 3600.0, "paper": None}
-"""Wall-clock limit of each tier in seconds; None is no limit."""
 
 _THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM")
 # glibc returns large tensors to the system when they are freed, and fetching them again took a sixth of a training.
@@ -69,7 +67,7 @@ def run(
     failed : path, optional
         Where a notebook that fails is kept; by default ``_build/failed/<name>.ipynb`` of the checkout.
     timeout : float, optional
-        Wall-clock limit in seconds, by default that of the tier in `LIMITS`.
+        Wall-clock limit in seconds, by default that of the tier.
 
     Raises
     ------
@@ -82,7 +80,7 @@ def run(
     """
     source = notebooks.find(name)
     values = notebooks.resolve(name, tier, settings)
-    limit = LIMITS[tier] if timeout is None else timeout
+    limit = notebooks.TIERS[tier].limit if timeout is None else timeout
     if limit is not None and not limit > 0:
         raise ValueError(f"The time limit must be above 0 seconds, not {limit:g}.")
     folder = Path(out).expanduser().resolve() if out else project_root() / "_build" / "runs" / tier
@@ -223,12 +221,4 @@ def _keep_failure(private: Path, target: Path) -> Path | None:
 
 
 def _publish(file: Path, target: Path) -> Path:
-    """Move a file to ``target`` so that a reader sees the old one or the new one, never half of either."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        shutil.copyfile(file, part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    return write_whole(target, lambda part: shutil.copyfile(file, part))

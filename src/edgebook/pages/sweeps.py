@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgebook.sweeps.plan import Sweep, load, sweep_names
 from edgebook.sweeps.points import points_of
+from edgebook.sweeps.sweep_file import Sweep, load, sweep_names
 from edgebook.sweeps.table import Row, read_table, table_path
 
 LIST = "book/sweeps"

@@ -6,16 +6,16 @@ A notebook that fails is a result of a sweep as well: its point is finished, and
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edgebook import notebooks
 from edgebook.notebooks import runner
+from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
 from edgebook.notebooks.revision import revision
 from edgebook.sweeps.points import Point
@@ -67,7 +67,7 @@ def run_point(point: Point) -> dict[str, Any]:
         "record": None if said else found,
         "metrics": None if said else _read(metrics),
     }
-    _write(point.folder / FILE, outcome)
+    write_whole(point.folder / FILE, json.dumps(outcome))
     return outcome
 
 
@@ -94,9 +94,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     with suppress(FileNotFoundError):
         return json.loads(path.read_text(encoding="utf-8"))
     return None
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(value), encoding="utf-8")
-    os.replace(part, path)

@@ -14,7 +14,7 @@ import yaml
 from edgebook import notebooks
 from edgebook.notebooks import sources
 from edgebook.notebooks.paths import project_root
-from edgebook.sweeps.plan import RESERVED, Sweep, load
+from edgebook.sweeps.sweep_file import RESERVED, Sweep, load
 
 
 class Point(NamedTuple):

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgebook.sweeps.outcome import read_outcome
-from edgebook.sweeps.plan import load, sweep_names
 from edgebook.sweeps.points import Point, points_of
+from edgebook.sweeps.sweep_file import load, sweep_names
 
 
 def listed() -> str:

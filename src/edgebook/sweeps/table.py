@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from edgebook import notebooks
 from edgebook.ledger.judging import MINIMUM_SEEDS
+from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
 from edgebook.sweeps.outcome import read_outcome
 from edgebook.sweeps.points import Point, points_of
@@ -66,8 +66,6 @@ def rows_of(sweep: str) -> list[Row]:
 def write_table(sweep: str) -> list[Path]:
     """Write the table of a sweep as Parquet and as CSV; return both paths.
 
-    A reader sees the earlier file or the new one, never half of either.
-
     Raises
     ------
     ValueError
@@ -77,10 +75,10 @@ def write_table(sweep: str) -> list[Path]:
     if not rows:
         raise ValueError(f"No point of the sweep '{sweep}' has been run yet.")
     table = pa.Table.from_pylist(rows, schema=schema_of(rows[0]["notebook"]))
-    parquet, text = table_path(sweep), table_path(sweep, ".csv")
-    _publish(parquet, lambda part: pq.write_table(table, part))
-    _publish(text, lambda part: _write_csv(part, rows, table.schema.names))
-    return [parquet, text]
+    return [
+        write_whole(table_path(sweep), lambda part: pq.write_table(table, part)),
+        write_whole(table_path(sweep, ".csv"), lambda part: _write_csv(part, rows, table.schema.names)),
+    ]
 
 
 def read_table(path: Path) -> list[Row]:
@@ -154,16 +152,3 @@ def _write_csv(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _publish(target: Path, write: Callable[[Path], None]) -> None:
-    """Have a file written beside its place, and put it there when it is whole and on the disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -9,8 +9,8 @@ import pytest
 from edgebook import notebooks
 from edgebook.__main__ import main
 from edgebook.notebooks import runner
-from edgebook.pages.checks import check
-from edgebook.sweeps import plan
+from edgebook.pages.check import check
+from edgebook.sweeps import sweep_file
 from edgebook.sweeps.points import points_of
 from edgebook.sweeps.table import schema_of
 
@@ -52,7 +52,7 @@ def test_a_list_names_its_points(toy):
     toy.write("notebooks/sweeps/toy.yml", GOOD.replace(GRID, "list: [{width: 4}, {}, {deep: true}]"))
     points = points_of("toy")
     assert [(p.values["width"], p.values["deep"]) for p in points] == [(4, False), (2, False), (2, True)]
-    assert plan.load("toy").varied == ["width", "deep"]
+    assert sweep_file.load("toy").varied == ["width", "deep"]
 
 
 def test_the_id_is_that_of_parameters_and_code(toy):
@@ -155,7 +155,7 @@ def test_a_parameter_must_not_take_the_name_of_a_column(toy):
 
 
 def test_the_reserved_names_are_those_of_the_columns(toy):
-    assert set(schema_of("toy").names) - set(notebooks.parameters(notebooks.find("toy"))) == set(plan.RESERVED)
+    assert set(schema_of("toy").names) - set(notebooks.parameters(notebooks.find("toy"))) == set(sweep_file.RESERVED)
 
 
 def test_the_list_of_sweeps_tells_their_size(toy, capsys):

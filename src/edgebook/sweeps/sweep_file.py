@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgebook import notebooks
+from edgebook.notebooks.files import read_model
 from edgebook.notebooks.paths import project_root
 
 RESERVED = (
@@ -70,17 +70,6 @@ class Sweep(BaseModel):
         return list(dict.fromkeys(name for place in (self.grid, *(self.listed or ())) for name in place or ()))
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """Reads YAML, but refuses a key that stands twice in one place: the second would replace the first unseen."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = [key.value for key, _ in node.value]
-        for key in seen:
-            if seen.count(key) > 1:
-                raise yaml.YAMLError(f"'{key}' stands twice in line {node.start_mark.line + 1} and below")
-        return super().construct_mapping(node, deep)
-
-
 def sweep_folder() -> Path:
     """Return where the files of the sweeps are."""
     return project_root() / "notebooks" / "sweeps"
@@ -99,26 +88,5 @@ def load(name: str) -> Sweep:
     ValueError
         There is no such sweep, or its file is no valid one; the sentence names the file and the nearest valid name.
     """
-    if name not in sweep_names():
-        raise ValueError(f"There is no sweep '{name}'; {notebooks.nearest(name, sweep_names())}")
-    where = f"notebooks/sweeps/{name}.yml"
-    try:
-        text = (sweep_folder() / f"{name}.yml").read_text(encoding="utf-8")
-        return Sweep.model_validate(yaml.load(text, _OnceLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
-    except ValidationError as error:
-        raise ValueError(f"{where}: {_first_problem(error)}") from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    """Put the first thing that is wrong into one sentence."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        allowed = [field.alias or name for name, field in Sweep.model_fields.items()]
-        return f"there is no key '{place}'; {notebooks.nearest(place, allowed)}"
-    if first["type"] == "model_type":
-        return "it must map the keys of a sweep to values."
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}." if place else f"{said}."
+    notebooks.require("sweep", name, sweep_names())
+    return read_model(sweep_folder() / f"{name}.yml", Sweep, f"notebooks/sweeps/{name}.yml")

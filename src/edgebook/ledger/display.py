@@ -1,0 +1,173 @@
+"""How claims are shown: a line beneath a figure, the table at the end of a page, a row of the scoreboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from edgebook.ledger.claims import Claim, Verdict
+from edgebook.ledger.record import ClaimResult, Record, full_record, stale_reasons
+from edgebook.ledger.wording import measured, number, paper_number, sampling
+
+HOLM_FROM = 6
+COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
+# Mid tones that stand out on white and on near-black; the words beside them carry the meaning.
+_COLOURS = {
+    Verdict.REPRODUCED: "#2e8b57",
+    Verdict.DIRECTION_ONLY: "#3b82c4",
+    Verdict.INCONCLUSIVE: "#b7791f",
+    Verdict.CONTRADICTED: "#c0504d",
+}
+_GREY = "#808890"
+_CELL = ' style="padding:.45em .7em;text-align:left;vertical-align:top;border-bottom:1px solid rgba(128,128,128,.3)"'
+
+
+class VerdictLines:
+    """Verdicts on a few claims as HTML and as text: a line for the weightiest run, and beneath it this one."""
+
+    def __init__(self, rows: list[list[tuple[str, ClaimResult]]]) -> None:
+        self._rows = rows  # for each claim its (source, result), the weightiest first
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{_first(*first)}{''.join(map(_beneath, rest))}</li>" for first, *rest in self._rows)
+        return f'<ul class="eb-lines" style="list-style:none;padding-left:0">{lines}</ul>'
+
+    def __str__(self) -> str:
+        found = (one for row in self._rows for one in row)
+        return "\n".join(f"{one.claim.id}: {one.verdict}, {_numbers(one)} ({source})" for source, one in found)
+
+    __repr__ = __str__
+
+
+class ClaimsTable:
+    """A record's claims, drawn as HTML in a notebook or the book, and as text elsewhere."""
+
+    def __init__(self, record: Record) -> None:
+        kinds = {"Claims": "claim", "Controls": "control"}
+        groups = {title: [one for one in record.results if one.claim.kind == kind] for title, kind in kinds.items()}
+        self._groups = {title: group for title, group in groups.items() if group}
+        self._note = holm_note(record)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col"{_CELL}>{name}</th>' for name in COLUMNS)
+        note = f'<p class="eb-note">{escape(self._note)}</p>' if self._note else ""
+        bodies = "".join(_body(title, group) for title, group in self._groups.items())
+        return (
+            '<div class="eb-claims" style="overflow-x:auto"><table class="eb-table" '
+            'style="border-collapse:collapse;width:100%;font-size:.92em;line-height:1.45">'
+            f"<thead><tr>{head}</tr></thead>{bodies}</table>{note}</div>"
+        )
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        for title, group in self._groups.items():
+            lines.append(title)
+            for one in group:
+                lines.append(text_line(one.claim, one.verdict, one) + f" ({sampling(one.claim, len(one.samples))})")
+                lines.append(f"          {one.claim.says} Paper: {paper_number(one.claim)}.")
+        return "\n".join([*lines, *[self._note] * bool(self._note)])
+
+
+def claims_table(record: Record | None) -> ClaimsTable | str:
+    """Return the table of a record, to be shown as the last value of a notebook's cell; without one, a sentence."""
+    return "No run at tier full has been recorded yet." if record is None else ClaimsTable(record)
+
+
+def verdict_lines(record: Record, *claims: str) -> VerdictLines:
+    """Return what the recorded run at tier full says of some claims, and what this run says.
+
+    Parameters
+    ----------
+    record : Record
+        The record of this run.
+    *claims : str
+        Ids of claims, in the order in which they are shown.
+
+    Raises
+    ------
+    ValueError
+        The record has no claim with one of the ids.
+    """
+    sources = {f"this run, tier {record.tier}": record}
+    full = full_record(record.notebook)
+    if full is not None and record.tier != "full":
+        sources = {"recorded at tier full" + (", stale" if stale_reasons(full) else ""): full} | sources
+    known = [result.claim.id for result in record.results]
+    for claim in claims:
+        if claim not in known:
+            raise ValueError(f"The record has no claim {claim!r}; it has {', '.join(known)}.")
+    found = [(name, result) for name, source in sources.items() for result in source.results]
+    return VerdictLines([[one for one in found if one[1].claim.id == claim] for claim in claims])
+
+
+def holm_note(record: Record) -> str:
+    """Say which verdicts Holm's correction would change; empty on a page of five claims or fewer."""
+    tested = sum(result.p_value is not None for result in record.results)
+    if len(record.results) < HOLM_FROM or tested == 0:
+        return ""
+    changed = [result for result in record.results if result.holm_verdict != result.verdict]
+    lead = f"Under Holm's correction over the {tested} verdicts that were decided by a test, "
+    if not changed:
+        return lead + "no verdict would change."
+    changes = ", ".join(f"{result.claim.id} ({result.verdict} to {result.holm_verdict})" for result in changed)
+    return f"{lead}{'these verdicts' if len(changed) > 1 else 'this verdict'} would change: {changes}."
+
+
+def text_line(claim: Claim, verdict: str, result: ClaimResult | None) -> str:
+    """Write a claim's id, verdict and measured value as the beginning of a line for a terminal."""
+    return f"  {claim.id:<7} {verdict:<24}" + (f"  {measured(result)}" if result else "")
+
+
+def html_row(
+    claim: Claim, verdict: str, result: ClaimResult | None, *, name: str, notes: Iterable[str], cell: str = ""
+) -> str:
+    """Draw the cells of a claim's row; ``name`` is the HTML of the first, and ``notes`` stand beneath the verdict."""
+    basis = small(sampling(claim, len(result.samples))) if result else ""
+    cells = (
+        name,
+        escape(paper_number(claim)) + small(claim.where),
+        escape(measured(result)).replace(", ", ",&nbsp;") + basis,
+        escape(number(result.gap if result else None, sign=True)),
+        badge(verdict) + "".join(map(small, notes)),
+    )
+    return "".join(f'<td data-label="{label}"{cell}>{drawn}</td>' for label, drawn in zip(COLUMNS, cells, strict=True))
+
+
+def badge(verdict: str, text: str | None = None) -> str:
+    """Return a verdict as an inline HTML label: its words, and a coloured edge as an aid."""
+    colour = next((value for known, value in _COLOURS.items() if known == verdict), _GREY)
+    return (
+        f'<span class="eb-badge eb-{verdict.replace(" ", "-")}" style="display:inline-block;padding:0 .5em;'
+        f'border:1px solid {colour};border-left-width:.4em;border-radius:.25em">{escape(text or verdict)}</span>'
+    )
+
+
+def small(text: str) -> str:
+    """Return a line in small print; nothing for an empty text."""
+    return f'<small style="display:block;opacity:.8">{escape(text)}</small>' if text else ""
+
+
+def _body(title: str, results: Iterable[ClaimResult]) -> str:
+    names = [f"<strong>{escape(one.claim.id)}</strong> {escape(one.claim.says)}" for one in results]
+    rows = [
+        html_row(one.claim, one.verdict, one, name=name, notes=[one.reason], cell=_CELL)
+        for one, name in zip(results, names, strict=True)
+    ]
+    head = f'<tr class="eb-group"><th scope="colgroup" colspan="5"{_CELL}>{title}</th></tr>'
+    return f"<tbody>{head}{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody>"
+
+
+def _first(source: str, result: ClaimResult) -> str:
+    return (
+        f"<strong>{escape(result.claim.id)}</strong> {badge(result.verdict)} "
+        f"{escape(_numbers(result))} <small>({escape(source)})</small>"
+    )
+
+
+def _beneath(row: tuple[str, ClaimResult]) -> str:
+    source, result = row
+    return small(f"{source}: {result.verdict}, {_numbers(result)}")
+
+
+def _numbers(result: ClaimResult) -> str:
+    return f"{measured(result)}, {sampling(result.claim, len(result.samples))}: {result.reason}"

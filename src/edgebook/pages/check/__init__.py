@@ -1,0 +1,17 @@
+"""Everything that is committed, compared with itself: ``python -m edgebook check`` says what does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgebook.pages.check import book, files, form, ledgers
+
+_PARTS = (
+    ledgers.papers, ledgers.across_papers, ledgers.records, ledgers.tier_file, ledgers.sweeps,
+    form.notebooks_in_git, book.contents, book.configuration, book.citations, files.tracked,
+)  # fmt: skip
+
+
+def check(root: Path) -> list[str]:
+    """Return one sentence for each thing that does not fit; an empty list where all of it does."""
+    return [problem for part in _PARTS for problem in part(root)]
