@@ -28,7 +28,9 @@ def notebook(output: str | None) -> nbformat.NotebookNode:
     if output is not None:
         data = {"text/plain": output}
         cell.outputs = [nbformat.v4.new_output("execute_result", data=data, execution_count=1)]
-    text = nbformat.v4.new_markdown_cell('# A paper\n\n<a id="ap-7"></a>\n\nIt says $x^2$ (AP-7, but AP-77 and `AP-7`).')
+    text = nbformat.v4.new_markdown_cell(
+        '# A paper\n\n<a id="ap-7"></a>\n\nIt says $x^2$ (AP-7, but AP-77 and `AP-7`).'
+    )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(cells=[text, cell], metadata={"kernelspec": kernel})
 

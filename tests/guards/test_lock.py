@@ -40,10 +40,10 @@ TOOLS = {
     "jupyterlab": ("Makefile", "jupyter lab"),
     "nbmake": ("Makefile", "--nbmake"),
     "nbstripout": (".pre-commit-config.yaml", "nbstripout"),
+    "pytest-benchmark": ("benchmarks/conftest.py", "benchmark.pedantic"),
     "pre-commit": ("CONTRIBUTING.md", "pre-commit install"),
     "ruff": (".pre-commit-config.yaml", "ruff check"),
     "scikit-image": ("src/edgebook/data/photos.py", '"skimage"'),
-    "seaborn": ("src/edgebook/pages/check/form.py", "seaborn"),  # until the shared style draws with it
     "snakemake": ("Makefile", "snakemake"),
     "snakemake-executor-plugin-cluster-generic": ("profiles/kubernetes/config.yaml", "executor: cluster-generic"),
     "snakemake-executor-plugin-slurm": ("profiles/slurm/config.yaml", "executor: slurm"),

@@ -86,6 +86,8 @@ EDITS = [
     ("src/edgebook/wing/late.py", "8", "9", {"pruning"}),  # imported when it is called
     ("src/edgebook/wing/extra.py", "THREE = 3", "import random\nrandom.seed(3)\nTHREE = 3", BOTH),
     ("src/edgebook/wing/extra.py", "THREE = 3", "THREE = library.define('three')", BOTH),
+    ("src/edgebook/wing/extra.py", "class Part", "@_registered\nclass Part", BOTH),
+    ("src/edgebook/wing/pruning.py", "def prune", "try:\n    import f\nexcept ImportError:\n    f = 0\ndef prune", BOTH),
     ("src/edgebook/wing/extra.py", "class Part", "@library.register_fake('p')\nclass Part", BOTH),
     ("src/edgebook/wing/extra.py", "VOLT = 1", "VOLT = 2", BOTH),  # a statement that is no definition
     ("src/edgebook/__init__.py", '"1"', '"1"\nimport os\nos.environ.setdefault("A", "1")', BOTH),
@@ -147,6 +149,15 @@ def test_what_cannot_be_told_apart_counts_whole(kernels, cell, counts):
     assert found == ({"one"} if counts else NONE)
 
 
+def test_what_a_statement_that_is_no_definition_imports_counts(kernels):
+    cell = "from edgebook.wing.either import late\nfound = late()"
+    kernels.write(
+        "src/edgebook/wing/either.py",
+        "try:\n    from edgebook.wing.late import late\nexcept ImportError:\n    late = None\n",
+    )
+    assert stale(kernels, lambda: edit(kernels, "src/edgebook/wing/late.py", "8", "9"), one=[cell]) == {"one"}
+
+
 def test_statistics_count_although_they_stand_beside_the_judge(kernels):
     cell = "from edgebook.ledger import interval\nfound = interval(1)"
     change = ("src/edgebook/ledger/statistics.py", "+ 11", "+ 12")
@@ -154,8 +165,9 @@ def test_statistics_count_although_they_stand_beside_the_judge(kernels):
 
 
 CELLS = (
-    "import matplotlib.pyplot as plt\nimport torch\n"
-    "from edgebook import ledger, style\nfrom edgebook.wing import density",
+    "import os\nimport matplotlib.pyplot as plt\nimport torch\n"
+    "from edgebook import ledger, style\nfrom edgebook.wing import density\n"
+    "from edgebook.wing.pruning import prune as prepare",
     "style.use()\nrun = ledger.start('a', globals())\nrun.at_least(seeds=1)\nif seeds > 9:\n    raise ValueError('no')",
     "shown = density(9)\nfig, ax = plt.subplots()\nax.plot(shown)\nplt.show()",
     "values = [1, 2]\n\ndef one(x):\n    return density(x) + 1",
@@ -174,6 +186,16 @@ CELLS = (
         ("values = [1, 2]", "values = [1, 2]\ntorch.manual_seed(1)", True),
         ("values = [1, 2]", "values = [1, 2]\n_ = torch.set_num_threads(2)", True),
         ("values = [1, 2]", "values = [1, 2]\nif seeds:\n    values = [3]", True),
+        ("values = [1, 2]", "values = [1, 2]\nos.environ['A'] = '1'", True),
+        ("values = [1, 2]", "values = [1, 2]\ntorch.backends.flag = True", True),
+        ("values = [1, 2]", "values = [1, 2]\nprepare()", True),  # of ours, called for its effect
+        ("values = [1, 2]", "values = [1, 2]\ndef prepare():\n    values.append(3)\n\ndone = prepare()", True),
+        (
+            "values = [1, 2]",
+            "values = [1, 2]\ndef prepare():\n    global values\n    values = 3\n\ndone = prepare()",
+            True,
+        ),
+        ("values = [1, 2]", "values = [1, 2]\ndef prepare():\n    values = 3\n\ndone = prepare()", False),
         ("ax.plot(shown)", "ax.plot(shown)\nax.set_title('shown')\nax.plot(values)", False),
         ("density(9)", "density(8)", False),
         ("seeds > 9", "seeds > 8", False),

@@ -17,15 +17,17 @@ def in_notebook(modules: Modules, reached: Iterable[Place]) -> list[Place]:
     indices = {index for module, index in reached if module == NOTEBOOK}
     data = (statements[index] for index in indices if not _is_function_or_class(statements[index]))
     variables = {name for one in data if not _from_room_passed_over(modules, one) for name in one.binds}
-    return [
-        (NOTEBOOK, index)
-        for index, one in enumerate(statements)
-        if index not in indices
-        and (
-            any(_may_change(modules, function) for function in one.setters)
-            or (not one.definition and _changes(modules, one.node, variables))
-        )
-    ]
+    functions = [one for one in statements if _is_function_or_class(one)]
+    changing = {name for one in functions if _stores(modules, one.node, variables) for name in one.binds}
+
+    def could_change(one: Statement) -> bool:
+        if any(_may_change(modules, function) for function in one.setters) or _calls(one.node) & changing:
+            return True
+        if one.definition:
+            return bool(one.binds & changing) and not one.variable
+        return _stores(modules, one.node, variables) or _hands_on(modules, one.node, variables)
+
+    return [(NOTEBOOK, index) for index, one in enumerate(statements) if index not in indices and could_change(one)]
 
 
 def in_modules(modules: Modules, used: Iterable[str]) -> Iterator[Place]:
@@ -45,20 +47,42 @@ def in_modules(modules: Modules, used: Iterable[str]) -> Iterator[Place]:
             yield from ((module, index) for index, one in enumerate(modules[module].statements) if one.acts)
 
 
-def _changes(modules: Modules, node: ast.AST, variables: set[str]) -> bool:
-    """Tell whether a statement stores into a variable, calls its methods, or hands it to a function of ours."""
+def _stores(modules: Modules, node: ast.AST, variables: set[str]) -> bool:
+    """Tell whether a statement stores into a variable, calls a method of one, or sets an attribute of a library."""
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Attribute | ast.Subscript | ast.Name) and not isinstance(inner.ctx, ast.Load):
-            if first_of(next(dotted(inner), "")) in variables:
+        if isinstance(inner, ast.Attribute | ast.Subscript) and not isinstance(inner.ctx, ast.Load):
+            first = first_of(next(dotted(inner), ""))
+            if first in variables or (first in modules.notebook.imported and _may_change(modules, first)):
                 return True
-        elif isinstance(inner, ast.Call):
-            function = first_of(next(dotted(inner.func), ""))
-            if function in variables and isinstance(inner.func, ast.Attribute):
+        elif isinstance(inner, ast.Name) and not _is_function(node):  # a function's own names are its own affair
+            if inner.id in variables and not isinstance(inner.ctx, ast.Load):
                 return True
-            given = {argument.id for argument in inner.args if isinstance(argument, ast.Name)}
-            if given & variables and _may_change(modules, function):
+        elif (isinstance(inner, ast.Global) and variables & set(inner.names)) or (
+            isinstance(inner, ast.Call) and _method_of(inner.func) in variables
+        ):
+            return True
+    return False
+
+
+def _method_of(function: ast.expr) -> str | None:
+    """Return the first name of a dotted call, None for a plain one."""
+    return first_of(next(dotted(function), "")) if isinstance(function, ast.Attribute) else None
+
+
+def _hands_on(modules: Modules, node: ast.AST, variables: set[str]) -> bool:
+    """Tell whether a statement calls a function for its effect, or hands a variable to one."""
+    for inner in ast.walk(node):
+        call = inner.value if isinstance(inner, ast.Expr) else inner
+        if isinstance(call, ast.Call) and _may_change(modules, first_of(next(dotted(call.func), ""))):
+            given = {argument.id for argument in call.args if isinstance(argument, ast.Name)}
+            if isinstance(inner, ast.Expr) or given & variables:
                 return True
     return False
+
+
+def _calls(node: ast.AST) -> set[str]:
+    """Return the names of the functions that a statement calls."""
+    return {next(dotted(inner.func), "") for inner in ast.walk(node) if isinstance(inner, ast.Call)}
 
 
 def _may_change(modules: Modules, function: str) -> bool:
@@ -67,6 +91,10 @@ def _may_change(modules: Modules, function: str) -> bool:
         module, name = modules.notebook.imported[function]
         return first_of(module) not in _DRAWING and not modules.passed_over(module, name)
     return any(_is_function_or_class(modules.statement(place)) for place in modules.bound(NOTEBOOK, function))
+
+
+def _is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def _is_function_or_class(statement: Statement) -> bool:

@@ -111,11 +111,17 @@ class _Walk:
             place = self._open.popleft()
             statement = self._modules.statement(place)
             self._lines.append(statement.text)
-            for chain in statement.chains:
+            for chain in self._used(statement):
                 self._lines.append(f"  {chain} = {self._resolved(place[0], statement, chain)}")
             for string in sorted(statement.strings):
                 if string.startswith("edgebook.") and string in self._modules:
                     self._lines.append(f"  {string} = {self._whole(string)}")
+
+    @staticmethod
+    def _used(statement: Statement) -> list[str]:
+        """Return the dotted names that a statement uses; one that is no definition may bind what it imports."""
+        bound = [] if statement.definition else statement.imports
+        return sorted({*statement.chains, *bound})
 
     # Each of these reaches what a name stands for and returns it: numbers of statements, or words where there are none.
 

@@ -198,4 +198,4 @@ def _plainly_decorated(node: _Definition) -> bool:
     """Tell whether no decorator could register the function elsewhere, or read its annotations."""
     called = (decorator.func if isinstance(decorator, ast.Call) else decorator for decorator in node.decorator_list)
     names = [ast.unparse(decorator).rpartition(".")[2] for decorator in called]
-    return all(name in _PLAIN_DECORATORS or name.startswith("_") for name in names)
+    return all(name in _PLAIN_DECORATORS for name in names)
