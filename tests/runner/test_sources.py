@@ -87,7 +87,7 @@ EDITS = [
     ("src/edgebook/wing/extra.py", "THREE = 3", "import random\nrandom.seed(3)\nTHREE = 3", BOTH),
     ("src/edgebook/wing/extra.py", "THREE = 3", "THREE = library.define('three')", BOTH),
     ("src/edgebook/wing/extra.py", "class Part", "@_registered\nclass Part", BOTH),
-    ("src/edgebook/wing/late.py", "def late", "try:\n    import f\nexcept ImportError:\n    f = 0\ndef late", {"pruning"}),
+    ("src/edgebook/wing/late.py", "def late", "if 1:\n    import f\nelse:\n    f = 0\ndef late", {"pruning"}),
     ("src/edgebook/wing/extra.py", "class Part", "@library.register_fake('p')\nclass Part", BOTH),
     ("src/edgebook/wing/extra.py", "VOLT = 1", "VOLT = 2", BOTH),  # a statement that is no definition
     ("src/edgebook/__init__.py", '"1"', '"1"\nimport os\nos.environ.setdefault("A", "1")', BOTH),
