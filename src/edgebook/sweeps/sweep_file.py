@@ -81,12 +81,6 @@ def sweep_names() -> list[str]:
 
 
 def load(name: str) -> Sweep:
-    """Read and validate ``notebooks/sweeps/<name>.yml``; its parameter values are checked by `points.points_of`.
-
-    Raises
-    ------
-    ValueError
-        There is no such sweep, or its file is no valid one; the sentence names the file and the nearest valid name.
-    """
+    """Read and validate ``notebooks/sweeps/<name>.yml``; its parameter values are checked by `points.points_of`."""
     notebooks.require("sweep", name, sweep_names())
     return read_model(sweep_folder() / f"{name}.yml", Sweep, f"notebooks/sweeps/{name}.yml")
