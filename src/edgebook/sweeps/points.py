@@ -74,15 +74,9 @@ def _points(sweep: Sweep) -> list[Point]:
     found: dict[str, Point] = {}
     for settings in _settings(sweep):
         values = notebooks.resolve(sweep.notebook, sweep.tier, settings)
-        point = Point(
-            point_id(sweep.notebook, values, fingerprint),
-            fingerprint,
-            sweep.notebook,
-            sweep.tier,
-            {name: values[name] for name in settings},
-            values,
-            sweep.limit,
-        )
+        identity = point_id(sweep.notebook, values, fingerprint)
+        given = {name: values[name] for name in settings}  # in their types
+        point = Point(identity, fingerprint, sweep.notebook, sweep.tier, given, values, sweep.limit)
         if point.id in found:
             raise ValueError(f"The point {point.label(sweep.varied)} stands more than once.")
         found[point.id] = point

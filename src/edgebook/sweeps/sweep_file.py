@@ -51,11 +51,10 @@ class Sweep(BaseModel):
 
     @model_validator(mode="after")
     def _each_parameter_is_set_in_one_place(self) -> Self:
-        fixed = {*self.base, *(["seeds"] if self.seeds is not None else [])}
         if self.seeds is not None and "seeds" in self.base:
             raise ValueError("'seeds' is set twice, as a key of the sweep and in 'base'")
         for name in self.varied:
-            if name in fixed:
+            if name in self.fixed:
                 raise ValueError(f"'{name}' varies from point to point and is set for all points too")
         return self
 

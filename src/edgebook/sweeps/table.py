@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from edgebook import notebooks
 from edgebook.ledger.judging import MINIMUM_SEEDS
+from edgebook.ledger.statistics import mean_interval
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
 from edgebook.sweeps.outcome import read_outcome
@@ -98,8 +99,6 @@ def _claims(outcome: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _metrics(outcome: Mapping[str, Any]) -> Iterator[Row]:
-    from edgebook.ledger.statistics import mean_interval  # comes with PyTorch, which takes long to load
-
     for name, values in (outcome["metrics"] or {}).items():
         interval = mean_interval(values) if len(values) >= MINIMUM_SEEDS else None
         yield _row("metric", name, samples=values, value=sum(values) / len(values), interval=interval)
