@@ -119,7 +119,7 @@ def flow(checkout: Checkout) -> Checkout:
     shutil.copytree(REPOSITORY / "profiles/default", checkout.root / "profiles/default")
     hidden = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "src/edgebook", checkout.root / "real/edgebook", ignore=hidden)
-    checkout.write("real/edgebook/worker.py", WORKER)
+    checkout.write("real/edgebook/notebooks/worker.py", WORKER)
     checkout.environment["PYTHONPATH"] = str(checkout.root / "real")
     checkout.notebook("notebooks/toy.ipynb", *CELLS)
     checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}}\n")

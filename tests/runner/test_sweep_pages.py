@@ -53,13 +53,14 @@ def make_table(monkeypatch, failed=(), changed=None):
             begins = {"sweep": sweep, "notebook": "toy", "point": point.id} | values
             ends = {"seconds": 1.0, "commit": "0123456789", "dirty": False, "fingerprint": "f"}
             if (values["seeds"], values["rate"]) in failed:
-                yield begins | table._row("failure", "", "", [], None, None, "failed", "toy: cell 3: no `x`") | ends
+                yield begins | table._row("failure", verdict="failed", reason="toy: cell 3: no `x`") | ends
                 continue
             value = measured(values["seeds"], values["rate"])
             samples = [value] * values["seeds"]
             around = (value - 2.0, value + 2.0)
-            yield begins | table._row("claim", "T-1", "points", samples, value, around, "reproduced", "") | ends
-            yield begins | table._row("claim", "T-2", "points", [], None, None, "not testable here", "") | ends
+            found = {"samples": samples, "value": value, "interval": around, "verdict": "reproduced"}
+            yield begins | table._row("claim", "T-1", "points", **found) | ends
+            yield begins | table._row("claim", "T-2", "points", verdict="not testable here") | ends
 
     monkeypatch.setattr(table, "rows_of", lambda sweep: list(rows(sweep)))
     table.write_table("toy")

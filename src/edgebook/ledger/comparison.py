@@ -21,16 +21,8 @@ _NEW = "not there"
 def worse(before: Verdict | None, after: Verdict | None) -> bool:
     """Tell whether a verdict got worse: it went down the scale, or there was one and there is none any more.
 
-    A first verdict is never worse than none, not even a contradiction: nothing was known before.
-
-    Parameters
-    ----------
-    before, after : Verdict or None
-        None where the record does not have the claim.
-
-    Returns
-    -------
-    bool
+    A first verdict is never worse than none, not even a contradiction: nothing was known before. None stands for a
+    record that does not have the claim.
     """
     if before not in BEST_FIRST:
         return False
@@ -87,13 +79,7 @@ class Change:
 
 
 def changes(before: Record, after: Record) -> list[Change]:
-    """Return every claim of either record, in the order of the second, then of the first.
-
-    Raises
-    ------
-    ValueError
-        The records belong to different notebooks.
-    """
+    """Return every claim of either record, in the order of the second, then of the first."""
     if before.notebook != after.notebook:
         raise ValueError(f"One record is of '{before.notebook}', the other of '{after.notebook}'.")
     first, second = ({result.claim.id: result for result in record.results} for record in (before, after))
@@ -104,38 +90,19 @@ def as_text(before: Record, after: Record) -> str:
     """Write what changed between two records of a notebook: the runs, then each claim that is not the same."""
     found = changes(before, after)
     told = [change for change in found if not change.same]
-    lines = [f"{after.notebook}: tier {before.tier} -> {after.tier}" if before.tier != after.tier
-             else f"{after.notebook}, tier {after.tier}"]  # fmt: skip
-    lines += [f"  {name}: {one} -> {other}" for name, (one, other) in _circumstances(before, after).items()]
-    lines += [str(change) for change in told]
-    counts = {
-        "worse": sum(change.worse for change in found),
-        "better": sum(change.better for change in found),
-        "with other values": len(told),
-        "the same": len(found) - len(told),
-    }
-    return "\n".join([*lines, "  claims: " + ", ".join(f"{n} {name}" for name, n in counts.items())])
+    worse, better = (sum(getattr(change, way) for change in found) for way in ("worse", "better"))
+    return "\n".join([
+        f"{after.notebook}, tier {after.tier}",
+        *(f"  {name}: {one} -> {other}" for name, (one, other) in _circumstances(before, after).items()),
+        *map(str, told),
+        f"  claims: {worse} worse, {better} better, {len(told)} with other values, {len(found) - len(told)} the same",
+    ])  # fmt: skip
 
 
 def compare_paths(before: Path, after: Path) -> tuple[str, bool]:
-    """Compare two records, or all records of the same name in two folders.
+    """Compare two records, or all of the same name in two folders; say what changed, and whether a verdict got worse.
 
-    Parameters
-    ----------
-    before, after : Path
-        Two files, or two folders; records that only the second folder has are new and not compared.
-
-    Returns
-    -------
-    tuple of str and bool
-        What changed, and whether a verdict got worse.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no record to compare; also where a record of the first folder is missing in the second.
-    ValueError
-        A file is no valid record, or the two belong to different notebooks.
+    Records that only the second folder has are new and not compared; one that only the first has is an error.
     """
     pairs = [(load_record(one), load_record(other)) for one, other in _pairs(before, after)]
     told = "\n\n".join(as_text(*pair) for pair in pairs)
@@ -157,16 +124,15 @@ def _estimate(result: ClaimResult | None) -> str:
 
 def _circumstances(before: Record, after: Record) -> dict[str, tuple[str, str]]:
     """Return what the runs themselves differ in."""
-    facts = [_facts(before), _facts(after)]
-    names = dict.fromkeys([*facts[0], *facts[1]])
-    pairs = {name: (facts[0].get(name, _NEW), facts[1].get(name, _GONE)) for name in names}
+    first, second = _facts(before), _facts(after)
+    pairs = {name: (first.get(name, _NEW), second.get(name, _GONE)) for name in first | second}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _facts(record: Record) -> Mapping[str, str]:
     parameters = {f"parameter {name}": str(value) for name, value in record.parameters.items() if name != "tier"}
     versions = {f"version of {name}": value for name, value in record.versions.items()}
-    return parameters | versions | {
+    return {"tier": record.tier} | parameters | versions | {
         "seeds": " ".join(map(str, record.seeds)),
         "commit": commit_mark(record.commit, record.dirty),
         "fingerprint": record.fingerprint,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,10 +35,7 @@ def confirm(notebook: str) -> tuple[bool, str]:
     Equal to the last bit: the record gets the present fingerprint, and a line about its confirmation.
     Not equal: a record that was stale stays so, and one that was fresh becomes so.
 
-    Returns
-    -------
-    tuple of bool and str
-        Whether all samples were equal, and what is to be said: a line, or one for each claim that differs.
+    Returned are whether all samples were equal, and what is to be said: a line, or one for each claim that differs.
 
     Raises
     ------
@@ -55,9 +49,9 @@ def confirm(notebook: str) -> tuple[bool, str]:
     seed, here = record.seeds[0], hardware()
     same_processor = (record.hardware.cpu, record.hardware.gpu) == (here.cpu, here.gpu)
     fresh = sources.fingerprint(notebooks.find(notebook)) == record.fingerprint
-    with _scratch() as folder:
-        expected = record if same_processor else _run_at(record, seed, folder / "then")
-        found = _run_here(notebook, seed, folder / "now")
+    with tempfile.TemporaryDirectory(prefix="edgebook-confirm-", ignore_cleanup_errors=True) as folder:
+        expected = record if same_processor else _run_at(record, seed, Path(folder) / "then")
+        found = _run_here(notebook, seed, Path(folder) / "now")
     differing = _differing(expected, found)
     commit, _ = revision(project_root())
     confirmation = Confirmation(
@@ -108,8 +102,12 @@ def _note(record: Record, **changes: object) -> None:
 
 
 def _run_here(notebook: str, seed: int, folder: Path) -> Record:
-    with _environment({"EDGEBOOK_RESUME": None}):  # nothing from the cache of the run that is to be confirmed
+    cache = os.environ.pop("EDGEBOOK_RESUME", None)  # nothing from that of the run that is to be confirmed
+    try:
         runner.run(notebook, tier="full", settings={"seeds": 1, "first_seed": seed}, out=folder)
+    finally:
+        if cache is not None:
+            os.environ["EDGEBOOK_RESUME"] = cache
     return load_record(folder / f"{notebook}.json")
 
 
@@ -135,24 +133,3 @@ def _run_at(record: Record, seed: int, folder: Path) -> Record:
     if done.returncode:
         raise runner.RunError(f"The run of '{record.notebook}' at commit {record.commit[:7]} failed")
     return load_record(folder / f"{record.notebook}.json")
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="edgebook-confirm-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    before = dict(os.environ)
-    for name, value in changes.items():
-        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -1,19 +1,14 @@
-"""From samples to a verdict: the only way in which a claim gets one.
-
-The statistics are imported where they are needed: they come with PyTorch, which takes longer to load than all else.
-"""
+"""From samples to a verdict: the only way in which a claim gets one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from edgebook import notebooks
 from edgebook.ledger.claims import Claim, Verdict
-
-if TYPE_CHECKING:
-    from edgebook.ledger.statistics import Interval
+from edgebook.ledger.statistics import Interval, equivalence_p_value, holm, mean_exceeds, mean_interval
 
 MINIMUM_SEEDS = 5
 CONFIDENCE = 0.95
@@ -85,8 +80,6 @@ def holm_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
     verdicts = [judgement.verdict for judgement in judgements]
     if not tested:
         return verdicts
-    from edgebook.ledger.statistics import holm
-
     adjusted = holm([judgements[i].p_value for i in tested])
     for i, p_value in zip(tested, adjusted, strict=True):
         if p_value > (1 - CONFIDENCE) / 2:
@@ -100,8 +93,6 @@ def _summary(claim: Claim, values: list[float]) -> tuple[float | None, Interval 
     mean = sum(values) / len(values)
     if not claim.exact and len(values) < MINIMUM_SEEDS:
         return mean, None
-    from edgebook.ledger.statistics import Interval, mean_interval
-
     return mean, Interval(mean, mean) if len(values) == 1 else mean_interval(values, CONFIDENCE)
 
 
@@ -133,8 +124,6 @@ def _p_value(claim: Claim, values: list[float], verdict: Verdict) -> float | Non
     """P-value of the one-sided test that a decided verdict rejects; equivalence takes both sides (TOST)."""
     if verdict not in _DECIDED or len(values) < 2:
         return None
-    from edgebook.ledger.statistics import equivalence_p_value, mean_exceeds
-
     effects = [(claim.sign or 1) * (value - claim.neutral) for value in values]
     mirrored = [-effect for effect in effects]
     if claim.sign == 0:

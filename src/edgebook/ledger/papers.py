@@ -50,15 +50,7 @@ class Catalogue(Strict):
 
 
 def load_papers(root: Path | None = None) -> Catalogue:
-    """Read and validate ``book/papers.yml``.
-
-    Raises
-    ------
-    FileNotFoundError
-        The file does not exist.
-    ValueError
-        The file is no valid catalogue; the message names the field.
-    """
+    """Read and validate ``book/papers.yml``; a `ValueError` names the first field that is wrong."""
     path = (root or project_root()) / "book" / "papers.yml"
     if not path.is_file():
         raise FileNotFoundError("There is no catalogue of papers: book/papers.yml does not exist.")

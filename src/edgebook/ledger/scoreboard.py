@@ -11,7 +11,7 @@ from pathlib import Path
 from edgebook.ledger.claims import Claim, Verdict, ledger_path, load_ledger
 from edgebook.ledger.display import text_line
 from edgebook.ledger.papers import Paper, load_papers
-from edgebook.ledger.record import ClaimResult, Hardware, Record, load_record, stale_reasons
+from edgebook.ledger.record import ClaimResult, Hardware, Record, full_record, load_record, stale_reasons
 from edgebook.notebooks.paths import project_root
 
 NOT_RUN = "not run yet"
@@ -50,11 +50,6 @@ def rows(root: Path | None = None, executed: Path | None = None) -> list[Row]:
     """Return one row per claim, in the order of the catalogue and the ledgers.
 
     A paper's record is that in ``results/full``, else that in ``executed``, by default ``_build/book``.
-
-    Raises
-    ------
-    ValueError
-        A catalogue, ledger or record is not valid.
     """
     root = root or project_root()
     executed = executed or root / "_build" / "book"
@@ -63,11 +58,8 @@ def rows(root: Path | None = None, executed: Path | None = None) -> list[Row]:
 
 def find_record(name: str, root: Path, executed: Path) -> Record | None:
     """Return the record that speaks for a paper: the committed full run, else the last executed one."""
-    for folder in (root / "results" / "full", executed):
-        path = folder / f"{name}.json"
-        if path.is_file():
-            return load_record(path)
-    return None
+    path = executed / f"{name}.json"
+    return full_record(name, root) or (load_record(path) if path.is_file() else None)
 
 
 def counts(rows: Iterable[Row]) -> dict[str, int]:

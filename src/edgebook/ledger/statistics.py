@@ -1,4 +1,7 @@
-"""Intervals and tests for a handful of seeds."""
+"""Intervals and tests for a handful of seeds.
+
+SciPy is imported where it is needed: a notebook that is not judged does without it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 
 class Interval(NamedTuple):
@@ -44,6 +46,8 @@ def mean_interval(samples: Sequence[float], confidence: float = 0.95) -> Interva
     values = _finite(samples, at_least=2)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}.")
+    from scipy import special
+
     quantile = special.stdtrit(len(values) - 1, 0.5 + confidence / 2)  # scipy.stats would take a second to import
     half = quantile * values.std(ddof=1) / np.sqrt(len(values))
     return Interval(float(values.mean() - half), float(values.mean() + half))
@@ -75,6 +79,8 @@ def mean_exceeds(samples: Sequence[float], bound: float) -> float:
     error = values.std(ddof=1) / np.sqrt(len(values))
     if error == 0:
         return 0.0 if values[0] > bound else 1.0
+    from scipy import special
+
     return float(special.stdtr(len(values) - 1, (bound - values.mean()) / error))
 
 

@@ -90,8 +90,7 @@ def read_tiers() -> dict[str, dict[str, dict[str, Any]]]:
             raise ValueError(f"notebooks/tiers.yml: '{name}' must map tiers to parameters.")
         for tier, values in by_tier.items():
             if tier not in TIERS:
-                near = nearest(str(tier), TIERS)
-                raise ValueError(f"notebooks/tiers.yml, {name}: there is no tier '{tier}'; {near}")
+                raise ValueError(f"notebooks/tiers.yml, {name}: no tier '{tier}'; {nearest(str(tier), TIERS)}")
             if not isinstance(values, dict | None):
                 raise ValueError(f"notebooks/tiers.yml, {name}, {tier}: must map parameters to values.")
     return {name: {tier: dict(v or {}) for tier, v in by_tier.items()} for name, by_tier in table.items()}
@@ -119,8 +118,7 @@ def overrides(name: str, tier: str) -> dict[str, Value]:
     by_tier = read_tiers().get(name, {})
     if tier not in by_tier and tier != "book" and name in paper_names():
         raise ValueError(f"notebooks/tiers.yml has no entry for tier '{tier}' of '{name}'.")
-    where = f"notebooks/tiers.yml, {name}, {tier}: "
-    return _checked(name, parameters(path), by_tier.get(tier, {}), where)
+    return _checked(name, parameters(path), by_tier.get(tier, {}), f"notebooks/tiers.yml, {name}, {tier}: ")
 
 
 def resolve(name: str, tier: str, settings: Mapping[str, object] | None = None) -> dict[str, Value]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 Value = int | float | str | bool
 
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+_TAKES = {int: "an int", float: "a finite float", str: "a str", bool: "a bool"}
 FORM = "name: int|float|str|bool = literal  # help"
 
 
@@ -108,11 +109,8 @@ def _declaration(statement: ast.stmt) -> tuple[str, type, Value]:
     match value:
         case ast.Constant(value=default):
             pass
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=positive)) if type(positive) in (
-            int,
-            float,
-        ):
-            default = -positive
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=number)) if type(number) in (int, float):
+            default = -number
         case _:
             raise ValueError("has a default that is not a literal")
     # Not even an int for a float: papermill and Run All would hand over the int, the runner the float.
@@ -134,10 +132,9 @@ def coerce(parameter: Parameter, value: object) -> Value:
     if parameter.type is float and type(value) is int:
         value = float(value)
     if type(value) is not parameter.type or (isinstance(value, float) and not math.isfinite(value)):
-        hint = ""
-        if parameter.type is float and isinstance(value, str):
-            hint = " (YAML takes 1e-3 for text: write 1.0e-3)"
-        raise ValueError(f"Parameter '{parameter.name}' takes {_article(parameter.type)}, not {value!r}{hint}.")
+        text = parameter.type is float and isinstance(value, str)
+        hint = " (YAML takes 1e-3 for text: write 1.0e-3)" if text else ""
+        raise ValueError(f"Parameter '{parameter.name}' takes {_TAKES[parameter.type]}, not {value!r}{hint}.")
     return value
 
 
@@ -154,9 +151,5 @@ def parse(parameter: Parameter, text: str) -> Value:
             return {"true": True, "false": False}[text.lower()]
         return coerce(parameter, parameter.type(text))
     except (ValueError, KeyError):
-        takes = "true or false" if parameter.type is bool else _article(parameter.type)
+        takes = "true or false" if parameter.type is bool else _TAKES[parameter.type]
         raise ValueError(f"Parameter '{parameter.name}' takes {takes}, not '{text}'.") from None
-
-
-def _article(kind: type) -> str:
-    return {int: "an int", float: "a finite float", str: "a str", bool: "a bool"}[kind]

@@ -37,13 +37,7 @@ def write_whole(target: Path, content: str | Callable[[Path], object]) -> Path:
 
 
 def read_yaml(path: Path, name: str) -> Any:
-    """Read a YAML file; ``name`` is what messages call it.
-
-    Raises
-    ------
-    ValueError
-        It is not YAML, or a key stands twice in one place, so that one would be lost.
-    """
+    """Read a YAML file, which messages call ``name``; a `ValueError` where it is none, or a key stands twice."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except yaml.YAMLError as error:
@@ -53,10 +47,7 @@ def read_yaml(path: Path, name: str) -> Any:
 def read_model(path: Path, model: type[M], name: str, what: str = "") -> M:
     """Read a JSON or YAML file through a strict model; ``name``, and ``what`` it should be, begin the message.
 
-    Raises
-    ------
-    ValueError
-        The file does not fit the model; the sentence names the file, and the first field that is wrong.
+    A `ValueError` where the file does not fit the model: a sentence with the first field that is wrong.
     """
     from pydantic import ValidationError
 

@@ -52,22 +52,10 @@ def run(
     failed: Path | str | None = None,
     timeout: float | None = None,
 ) -> Path:
-    """Execute a notebook and return the path of the executed copy.
+    """Execute a paper's notebook or a page, with ``settings`` before the tier's values; return the executed copy.
 
-    Parameters
-    ----------
-    name : str
-        A paper's notebook or a page, without suffix.
-    tier : str
-        One of `edgebook.notebooks.tiers`.
-    settings : mapping, optional
-        Parameter values that go before those of the tier.
-    out : path, optional
-        Folder for the executed notebook and its record; by default ``_build/runs/<tier>`` of the checkout.
-    failed : path, optional
-        Where a notebook that fails is kept; by default ``_build/failed/<name>.ipynb`` of the checkout.
-    timeout : float, optional
-        Wall-clock limit in seconds, by default that of the tier.
+    It goes with its record to the folder ``out``, by default ``_build/runs/<tier>``; one that fails is kept at
+    ``failed``, by default ``_build/failed/<name>.ipynb``. ``timeout`` is in seconds, by default the tier's limit.
 
     Raises
     ------
@@ -130,11 +118,8 @@ def _attempt(source: Path, values: Mapping[str, object], limit: float | None, fo
 
 @contextmanager
 def _private_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="edgebook-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="edgebook-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _execute(source: Path, values: Mapping[str, Any], private: Path, limit: float | None) -> dict[str, str]:

@@ -24,25 +24,8 @@ def stage(executed: Path, stage_dir: Path, root: Path | None = None) -> list[str
     """Lay out the tree that Sphinx reads, replacing what an earlier call left there.
 
     Sweeps get pages that stand in no source: their list, and a page for each that has a table.
-
-    Parameters
-    ----------
-    executed : Path
-        Folder with executed notebooks and records, both named after their notebook.
-    stage_dir : Path
-        Where the tree goes; everything in it is replaced.
-    root : Path, optional
-        The checkout.
-
-    Returns
-    -------
-    list of str
-        Names of the notebooks that were not executed; their pages show the sources.
-
-    Raises
-    ------
-    ValueError
-        ``stage_dir`` is not empty and was not made by this function, or the file of a sweep is no valid one.
+    Returned are the names of the notebooks that ``executed`` does not have; their pages show the sources.
+    A `ValueError` where ``stage_dir`` is not empty and was not made by this function.
     """
     root = root or project_root()
     _empty(stage_dir)
@@ -65,12 +48,7 @@ def stage(executed: Path, stage_dir: Path, root: Path | None = None) -> list[str
 def build(stage_dir: Path, html_dir: Path, root: Path | None = None) -> None:
     """Build the staged tree with warnings as errors and put the pages at ``html_dir``.
 
-    The previous pages stay until the new ones are complete.
-
-    Raises
-    ------
-    RuntimeError
-        Jupyter Book failed or warned; the message holds what it said.
+    The previous pages stay until the new ones are complete; a `RuntimeError` holds what Jupyter Book complained of.
     """
     environment = os.environ | {
         "EDGEBOOK_ROOT": str(root or project_root()),

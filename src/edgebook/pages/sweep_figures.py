@@ -38,19 +38,9 @@ class Panel(NamedTuple):
 
 
 def arrange(rows: Sequence[Row], varied: Sequence[str]) -> Panel:
-    """Lay out the rows of one claim: the parameter with most values runs along the axis, the first among equals.
+    """Lay out the rows of one claim, all with a value: the parameter with most values runs along the axis.
 
-    Parameters
-    ----------
-    rows : sequence of dict, at least one
-        Rows of the table that have a value, all of the same claim or metric.
-    varied : sequence of str, at least one
-        The parameters that differ between points, in the order of the sweep's file.
-
-    Returns
-    -------
-    Panel
-        Each row in its place.
+    ``varied`` are the parameters that differ between points; the first among equals counts.
     """
     found = {name: _ordered(row[name] for row in rows) for name in varied}
     along = max(varied, key=lambda name: len(found[name]))
@@ -65,16 +55,6 @@ def draw(ax: Axes, panel: Panel, claim: Claim | None, unit: str) -> None:
     """Draw means with their 95 % intervals, and of a claim the margin as a band around no effect.
 
     The places stand at equal distances, whatever their values, and the lines a little beside each other.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    panel : Panel
-        What to draw.
-    claim : Claim or None
-        The claim of the ledger; None for a metric, which has no margin.
-    unit : str
-        Unit on the vertical axis.
     """
     if claim is not None:
         low, high = claim.neutral - claim.margin, claim.neutral + claim.margin
@@ -96,15 +76,7 @@ def draw(ax: Axes, panel: Panel, claim: Claim | None, unit: str) -> None:
 
 
 def save(path: Path, panel: Panel, claim: Claim | None, unit: str) -> None:
-    """Draw a panel as SVG; the same rows give the same bytes.
-
-    Parameters
-    ----------
-    path : Path
-        Where to write it; its folder exists.
-    panel, claim, unit
-        As for `draw`.
-    """
+    """Draw a panel as SVG; the same rows give the same bytes."""
     with mpl.rc_context():
         style.use()
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
@@ -113,20 +85,7 @@ def save(path: Path, panel: Panel, claim: Claim | None, unit: str) -> None:
 
 
 def in_words(panel: Panel, unit: str) -> str:
-    """Say what a figure shows to those who do not see it: its axes, and its lowest and highest mean.
-
-    Parameters
-    ----------
-    panel : Panel
-        What was drawn.
-    unit : str
-        Unit of the values.
-
-    Returns
-    -------
-    str
-        One sentence.
-    """
+    """Say in a sentence what a figure shows to those who do not see it: its axes, its lowest and highest mean."""
     low = min(panel.rows, key=lambda row: row["value"])
     high = max(panel.rows, key=lambda row: row["value"])
     lines = f", with {len(panel.lines)} lines, one for each {' and '.join(panel.others)}" if panel.others else ""
@@ -142,18 +101,6 @@ def label_of(row: Mapping[str, Any], names: Sequence[str]) -> str:
 
     >>> label_of({"leak": 0.5, "steps": 4, "seeds": 8}, ["leak", "steps"])
     'leak=0.5, steps=4'
-
-    Parameters
-    ----------
-    row : mapping
-        A row of the table.
-    names : sequence of str
-        Names of the parameters.
-
-    Returns
-    -------
-    str
-        Names and values, separated by commas; empty without names.
     """
     return ", ".join(f"{name}={written(row[name])}" for name in names)
 
@@ -163,16 +110,6 @@ def written(value: Any) -> str:
 
     >>> written(20000.0), written(0.005), written(True), written("6 M 8")
     ('20,000', '0.005', 'True', '6 M 8')
-
-    Parameters
-    ----------
-    value : int, float, bool or str
-        The value.
-
-    Returns
-    -------
-    str
-        A word.
     """
     return f"{value:,.10g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
@@ -185,8 +122,6 @@ def _ordered(values: Any) -> list[Any]:
 
 def _ends(row: Row | None) -> tuple[float, float, float]:
     """Return mean and reach of the interval below and above it; a gap without a row, no reach with too few samples."""
-    if row is None:
-        return math.nan, 0.0, 0.0
-    if row["low"] is None:
-        return row["value"], 0.0, 0.0
+    if row is None or row["low"] is None:
+        return row["value"] if row else math.nan, 0.0, 0.0
     return row["value"], row["value"] - row["low"], row["high"] - row["value"]

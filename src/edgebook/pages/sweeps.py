@@ -24,20 +24,7 @@ Those that were run before this book was rendered have a page with their figures
 def write_pages(tree: Path) -> list[str]:
     """Write the pages of the sweeps, with their figures and tables, into the tree that Sphinx reads.
 
-    Parameters
-    ----------
-    tree : Path
-        The staged tree; pages go to `LIST` below it.
-
-    Returns
-    -------
-    list of str
-        Names of the pages: the list first, then a page for each sweep that has a table. Empty without sweeps.
-
-    Raises
-    ------
-    ValueError
-        The file of a sweep is no valid one.
+    Returned are their names: the list first, then a page for each sweep that has a table; none without sweeps.
     """
     names = sweep_names()
     if not names:
@@ -47,9 +34,8 @@ def write_pages(tree: Path) -> list[str]:
     done = [name for name in names if table_path(name).is_file()]
     for name in done:
         (folder / f"{name}.md").write_text(_page(name, folder), encoding="utf-8")
-    lines = [_entry(name, name in done) for name in names]
-    text = "\n".join([_INTRODUCTION, *lines, ""])
-    (tree / f"{LIST}.md").write_text(text, encoding="utf-8")
+    lines = [_INTRODUCTION, *(_entry(name, name in done) for name in names), ""]
+    (tree / f"{LIST}.md").write_text("\n".join(lines), encoding="utf-8")
     return [LIST, *(f"{LIST}/{name}" for name in done)]
 
 
@@ -131,14 +117,9 @@ def _section(name: str, sweep: Sweep, claim: str, rows: Sequence[Row], folder: P
     around = ", with the 95 % interval" if any(row["low"] is not None for row in measured) else ""
     caption = f"{what[0].upper()}{what[1:]}: the mean of {seeds} at each point{around}. "
     caption += f"The values of `{panel.along}` stand at equal distances."
-    figure = [
-        f"```{{figure}} {name}-{claim}.svg",
-        f":alt: {_plain(sweep_figures.in_words(panel, unit))}",
-        "",
-        caption,
-        "```",
-    ]
-    return [*lines, "\n".join(figure), _numbers(measured, sweep)]
+    alt = _plain(sweep_figures.in_words(panel, unit))
+    figure = f"```{{figure}} {name}-{claim}.svg\n:alt: {alt}\n\n{caption}\n```"
+    return [*lines, figure, _numbers(measured, sweep)]
 
 
 def _numbers(rows: Sequence[Row], sweep: Sweep) -> str:

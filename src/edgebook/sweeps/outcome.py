@@ -26,19 +26,8 @@ FILE = "outcome.json"
 def run_point(point: Point) -> dict[str, Any]:
     """Execute a point and return its outcome, which is also written into the point's folder, last of all.
 
-    The folder gets ``<notebook>.ipynb``, executed as far as it came, and ``outcome.json``, which holds the record and
-    the metrics of the run. What an earlier run left there is removed first.
-
-    Parameters
-    ----------
-    point : Point
-        What to run.
-
-    Returns
-    -------
-    dict
-        ``status`` is ``done`` or ``failed``, with a ``message``; then ``seconds``, ``commit``, ``dirty``,
-        ``fingerprint``, ``record`` and ``metrics``.
+    The folder gets ``<notebook>.ipynb``, executed as far as it came, and ``outcome.json``: a ``status``, done or
+    failed, a ``message``, and what is known of the run. What an earlier run left there is removed first.
     """
     executed, record, metrics = (point.folder / f"{point.notebook}.{end}" for end in ("ipynb", "json", "metrics.json"))
     point.folder.mkdir(parents=True, exist_ok=True)

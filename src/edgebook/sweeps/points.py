@@ -43,14 +43,7 @@ class Point(NamedTuple):
 
 
 def points_of(name: str) -> list[Point]:
-    """Return the points of a sweep, in the order of its file; the last parameter of a grid varies fastest.
-
-    Raises
-    ------
-    ValueError
-        There is no such sweep, or it asks for a notebook, tier, parameter or claim that does not exist, for a value of
-        the wrong type, or for the same point twice. The sentence names the file.
-    """
+    """Return the points of a sweep, in the order of its file; the last parameter of a grid varies fastest."""
     sweep = load(name)
     try:
         return _points(sweep)
@@ -59,13 +52,7 @@ def points_of(name: str) -> list[Point]:
 
 
 def find_point(sweep: str, identity: str) -> Point:
-    """Return the point of a sweep with an id.
-
-    Raises
-    ------
-    ValueError
-        There is no such sweep, its file is no valid one, or it has no such point by now.
-    """
+    """Return the point of a sweep with an id; a `ValueError` where it has no such point by now."""
     for point in points_of(sweep):
         if point.id == identity:
             return point
@@ -87,15 +74,9 @@ def _points(sweep: Sweep) -> list[Point]:
     found: dict[str, Point] = {}
     for settings in _settings(sweep):
         values = notebooks.resolve(sweep.notebook, sweep.tier, settings)
-        point = Point(
-            point_id(sweep.notebook, values, fingerprint),
-            fingerprint,
-            sweep.notebook,
-            sweep.tier,
-            {name: values[name] for name in settings},
-            values,
-            sweep.limit,
-        )
+        identity = point_id(sweep.notebook, values, fingerprint)
+        given = {name: values[name] for name in settings}  # in their types
+        point = Point(identity, fingerprint, sweep.notebook, sweep.tier, given, values, sweep.limit)
         if point.id in found:
             raise ValueError(f"The point {point.label(sweep.varied)} stands more than once.")
         found[point.id] = point

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from edgebook.sweeps.outcome import read_outcome
@@ -21,24 +20,9 @@ def listed() -> str:
 
 
 def told(name: str, only_problems: bool = False) -> tuple[str, bool]:
-    """Return what became of the points of a sweep, and whether all of them are done.
+    """Return a line per point of a sweep and one that counts them, and whether all of them are done.
 
-    Parameters
-    ----------
-    name : str
-        Name of the sweep.
-    only_problems : bool
-        Leave out the lines of points that are done.
-
-    Returns
-    -------
-    tuple of str and bool
-        A line per point, then one that counts them; True where none has failed or is missing.
-
-    Raises
-    ------
-    ValueError
-        There is no such sweep, or its file is no valid one.
+    ``only_problems`` leaves out the lines of points that are done.
     """
     varied, points = load(name).varied, points_of(name)
     outcomes = [read_outcome(point.folder) for point in points]
@@ -55,7 +39,7 @@ def _line(point: Point, outcome: dict[str, Any] | None, varied: list[str]) -> st
     if outcome is None or _done(outcome):
         return text
     kept = point.folder / f"{point.notebook}.ipynb"
-    return f"{text}\n  {outcome['message']}; its notebook is at {_short(kept)}"
+    return f"{text}\n  {outcome['message']}; its notebook is at {os.path.relpath(kept)}"
 
 
 def _state(outcome: dict[str, Any] | None) -> str:
@@ -64,7 +48,3 @@ def _state(outcome: dict[str, Any] | None) -> str:
 
 def _done(outcome: dict[str, Any] | None) -> bool:
     return _state(outcome) == "done"
-
-
-def _short(path: Path) -> str:
-    return os.path.relpath(path)

@@ -51,11 +51,10 @@ class Sweep(BaseModel):
 
     @model_validator(mode="after")
     def _each_parameter_is_set_in_one_place(self) -> Self:
-        fixed = {*self.base, *(["seeds"] if self.seeds is not None else [])}
         if self.seeds is not None and "seeds" in self.base:
             raise ValueError("'seeds' is set twice, as a key of the sweep and in 'base'")
         for name in self.varied:
-            if name in fixed:
+            if name in self.fixed:
                 raise ValueError(f"'{name}' varies from point to point and is set for all points too")
         return self
 
@@ -81,12 +80,6 @@ def sweep_names() -> list[str]:
 
 
 def load(name: str) -> Sweep:
-    """Read and validate ``notebooks/sweeps/<name>.yml``; its parameter values are checked by `points.points_of`.
-
-    Raises
-    ------
-    ValueError
-        There is no such sweep, or its file is no valid one; the sentence names the file and the nearest valid name.
-    """
+    """Read and validate ``notebooks/sweeps/<name>.yml``; its parameter values are checked by `points.points_of`."""
     notebooks.require("sweep", name, sweep_names())
     return read_model(sweep_folder() / f"{name}.yml", Sweep, f"notebooks/sweeps/{name}.yml")

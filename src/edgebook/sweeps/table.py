@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from edgebook import notebooks
 from edgebook.ledger.judging import MINIMUM_SEEDS
+from edgebook.ledger.statistics import mean_interval
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
 from edgebook.sweeps.outcome import read_outcome
@@ -54,23 +55,12 @@ def rows_of(sweep: str) -> list[Row]:
     """Return the rows of all finished points, in the order of the sweep and of the ledger.
 
     A point that failed has one row, of the kind ``failure``; a point that has not been run has none.
-
-    Raises
-    ------
-    ValueError
-        There is no such sweep, or its file is no valid one.
     """
     return [row for point in points_of(sweep) for row in _of_point(sweep, point)]
 
 
 def write_table(sweep: str) -> list[Path]:
-    """Write the table of a sweep as Parquet and as CSV; return both paths.
-
-    Raises
-    ------
-    ValueError
-        There is no such sweep, its file is no valid one, or none of its points has been run.
-    """
+    """Write the table of a sweep as Parquet and as CSV; return both paths. A `ValueError` where no point has run."""
     rows = rows_of(sweep)
     if not rows:
         raise ValueError(f"No point of the sweep '{sweep}' has been run yet.")
@@ -82,13 +72,7 @@ def write_table(sweep: str) -> list[Path]:
 
 
 def read_table(path: Path) -> list[Row]:
-    """Read a table that `write_table` has written as Parquet.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    """
+    """Read a table that `write_table` has written as Parquet."""
     return pq.read_table(path).to_pylist()
 
 
@@ -103,42 +87,33 @@ def _of_point(sweep: str, point: Point) -> Iterator[Row]:
 
 def _measured(outcome: Mapping[str, Any]) -> list[Row]:
     if outcome["status"] != "done":
-        return [_row("failure", "", "", [], None, None, "failed", outcome["message"])]
-    return [*_claims(outcome), *_metrics(outcome)] or [_row("nothing", "", "", [], None, None, None, "")]
+        return [_row("failure", verdict="failed", reason=outcome["message"])]
+    return [*_claims(outcome), *_metrics(outcome)] or [_row("nothing")]
 
 
 def _claims(outcome: Mapping[str, Any]) -> Iterator[Row]:
     for result in (outcome["record"] or {}).get("results", ()):
         claim = result["claim"]
-        yield _row(
-            claim["kind"],
-            claim["id"],
-            claim["unit"],
-            result["samples"],
-            result["mean"],
-            result["interval"],
-            result["verdict"],
-            result["reason"],
-        )
+        same = {name: result[name] for name in ("samples", "interval", "verdict", "reason")}
+        yield _row(claim["kind"], claim["id"], claim["unit"], value=result["mean"], **same)
 
 
 def _metrics(outcome: Mapping[str, Any]) -> Iterator[Row]:
-    from edgebook.ledger.statistics import mean_interval  # comes with PyTorch, which takes long to load
-
     for name, values in (outcome["metrics"] or {}).items():
         interval = mean_interval(values) if len(values) >= MINIMUM_SEEDS else None
-        yield _row("metric", name, "", values, sum(values) / len(values), interval, None, "")
+        yield _row("metric", name, samples=values, value=sum(values) / len(values), interval=interval)
 
 
 def _row(
     kind: str,
-    claim: str,
-    unit: str,
-    samples: Sequence[float],
-    value: float | None,
-    interval: Sequence[float] | None,
-    verdict: str | None,
-    reason: str,
+    claim: str = "",
+    unit: str = "",
+    *,
+    samples: Sequence[float] = (),
+    value: float | None = None,
+    interval: Sequence[float] | None = None,
+    verdict: str | None = None,
+    reason: str = "",
 ) -> Row:
     low, high = interval or (None, None)
     return {

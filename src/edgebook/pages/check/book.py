@@ -17,12 +17,7 @@ from edgebook.pages.check.ledgers import read
 
 # Read by Jupyter Book 1 or its theme, but neither in its default configuration nor in its schema.
 _CONFIG_BESIDES = {"project", "launch_buttons.jupyterlite_url", "parse.myst_substitutions"}
-_CONFIG_OPEN = (
-    "sphinx.config",
-    "sphinx.local_extensions",
-    "parse.myst_substitutions",
-    "latex.latex_documents",
-)
+_CONFIG_OPEN = ("sphinx.config.", "sphinx.local_extensions.", "parse.myst_substitutions.", "latex.latex_documents.")
 _CITE = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 _CITE_FIELD = re.compile(r"^\s*(?:- )?cite:\s*(\S+)", flags=re.MULTILINE)
 
@@ -70,7 +65,7 @@ def configuration(root: Path) -> Iterator[str]:
     schema = json.loads((folder / "config_schema.json").read_text(encoding="utf-8"))
     known = {*_keys(default), *_properties(schema), *_CONFIG_BESIDES}
     for key in _keys(config):
-        if key not in known and not key.startswith(tuple(f"{name}." for name in _CONFIG_OPEN)):
+        if key not in known and not key.startswith(_CONFIG_OPEN):
             near = notebooks.nearest(key, sorted(known))
             yield f"_config.yml has the key '{key}', which Jupyter Book does not know; {near}"
 
