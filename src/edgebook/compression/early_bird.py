@@ -47,34 +47,6 @@ def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
     return sum(int((first[name] != second[name]).count_nonzero()) for name in first) / total
 
 
-def recent_distance(history: Sequence[Mapping[str, Tensor]], *, window: int = 5) -> float | None:
-    """Return the largest distance between the newest mask and the others of a window.
-
-    Parameters
-    ----------
-    history : sequence of mappings of str to Tensor
-        One set of masks per epoch, the newest last.
-    window : int
-        Masks that are compared, the newest included; at least 2.
-
-    Returns
-    -------
-    float or None
-        The distance, None while there are fewer masks than the window holds.
-
-    Raises
-    ------
-    ValueError
-        The window is below 2.
-    """
-    if window < 2:
-        raise ValueError(f"window must be at least 2, got {window}.")
-    if len(history) < window:
-        return None
-    *older, newest = history[-window:]
-    return max(mask_distance(newest, masks) for masks in older)
-
-
 def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, tolerance: float = 0.02) -> bool:
     """Tell whether the masks have settled: all of the last ones are nearer to the newest than the tolerance.
 
@@ -83,7 +55,7 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
     history : sequence of mappings of str to Tensor
         One set of masks per epoch, the newest last.
     window : int
-        As in `recent_distance`; no bird is found in fewer epochs.
+        Masks that are compared, the newest included; at least 2. No bird is found in fewer epochs.
     tolerance : float
         Share of entries that may differ, not included.
 
@@ -97,8 +69,12 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
     ValueError
         The window is below 2.
     """
-    distance = recent_distance(history, window=window)
-    return distance is not None and distance < tolerance
+    if window < 2:
+        raise ValueError(f"window must be at least 2, got {window}.")
+    if len(history) < window:
+        return False
+    *older, newest = history[-window:]
+    return all(mask_distance(newest, masks) < tolerance for masks in older)
 
 
 def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:

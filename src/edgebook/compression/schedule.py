@@ -41,7 +41,6 @@ def density_phase(
     *,
     window: int = 3,
     tolerance: float = 0.01,
-    minimum: int = 5,
 ) -> DensityPhase:
     """Train a network while counting its activations, and stop when their density has saturated.
 
@@ -56,7 +55,7 @@ def density_phase(
     train : callable
         Trains the model and calls its argument after each epoch, ending when that returns True;
         returns the epochs trained.
-    window, tolerance, minimum
+    window, tolerance : int, float
         As for `saturated`.
 
     Returns
@@ -74,7 +73,7 @@ def density_phase(
             groups = [torch.stack([per_channel[name] for name in group]) for group in activations]  # (layers, C)
             history.append([float(group.mean(1).max()) for group in groups])
             channels[:] = [group.mean(0).cpu() for group in groups]
-            return saturated(history, window=window, tolerance=tolerance, minimum=minimum)
+            return saturated(history, window=window, tolerance=tolerance)
 
         epochs = train(on_epoch)
     return DensityPhase(epochs, history, channels)

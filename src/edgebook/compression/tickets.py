@@ -64,7 +64,7 @@ def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[st
     apply_masks(model, masks)
 
 
-class Round(NamedTuple):
+class PruningRound(NamedTuple):
     """One round of training and what came before it.
 
     Attributes
@@ -96,7 +96,7 @@ def iterative_pruning(
     fraction: float = 0.25,
     rewind_epoch: int = 0,
     scope: Scope = "global",
-) -> Iterator[Round]:
+) -> Iterator[PruningRound]:
     """Iterative magnitude pruning with late rewinding: yield each round once it is trained.
 
     The first round trains the dense network. Every later one prunes a fraction of the living weights by their size at
@@ -121,7 +121,7 @@ def iterative_pruning(
 
     Yields
     ------
-    Round
+    PruningRound
         With a sparsity of 1 - (1 - fraction)^index up to rounding.
 
     Raises
@@ -145,4 +145,4 @@ def iterative_pruning(
         result = train(index, masks, on_epoch)
         if not kept:
             raise ValueError(f"The first round must report epoch {rewind_epoch}, to which weights are rewound.")
-        yield Round(index, masks, sparsity(masks), result, kept)
+        yield PruningRound(index, masks, sparsity(masks), result, kept)
