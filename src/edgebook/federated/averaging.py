@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +14,8 @@ from edgebook.federated.replies import Update
 Weighting = Literal["uniform", "samples"]
 NoiseScale = Literal["relative", "absolute"]
 
+# Running statistics are averaged, but get no noise and no step of an optimiser: a variance must not become negative.
+STATISTICS = ("running_mean", "running_var")
 EXAMPLES = "num-examples"  # Flower's name for the number of samples of a client
 
 
@@ -24,18 +26,6 @@ def client_weights(updates: Sequence[Update], weighting: Weighting) -> list[floa
 
     Source: McMahan et al., arXiv 1602.05629, weigh by samples; the code of Venkatesha et al., arXiv 2106.06579,
     weighs all clients alike.
-
-    Parameters
-    ----------
-    updates : sequence of Update
-        Those of a round.
-    weighting : {"uniform", "samples"}
-        Alike, or by the metric `num-examples`.
-
-    Returns
-    -------
-    list of float
-        They add up to 1.
 
     Raises
     ------
@@ -85,31 +75,12 @@ def average(models: Sequence[Arrays], weights: Sequence[float], current: Arrays)
 
 
 def average_metrics(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, float]:
-    """Average the numbers that all clients report, but for the number of examples, which is added up.
-
-    Parameters
-    ----------
-    updates : sequence of Update
-        Those of a round.
-    weights : sequence of float
-        One for each.
-
-    Returns
-    -------
-    dict of str to float
-        Metrics that are lists, or that not all clients report, are left out.
-    """
-    shared = [
-        name
-        for name in updates[0].metrics
-        if all(isinstance(update.metrics.get(name), int | float) for update in updates)
-    ]
-    means = {
-        name: float(sum(w * update.metrics[name] for w, update in zip(weights, updates, strict=True)))
-        for name in shared
-    }
+    """Average the numbers that all clients report, but for the number of examples, which is added up."""
+    reports = [update.metrics for update in updates]
+    shared = [name for name in reports[0] if all(isinstance(one.get(name), int | float) for one in reports)]
+    means = {name: float(sum(w * one[name] for w, one in zip(weights, reports, strict=True))) for name in shared}
     if EXAMPLES in means:
-        means[EXAMPLES] = float(sum(update.metrics[EXAMPLES] for update in updates))
+        means[EXAMPLES] = float(sum(one[EXAMPLES] for one in reports))
     return means
 
 
@@ -121,9 +92,8 @@ def noisy_updates(
     seed: int,
     server_round: int,
     scale: NoiseScale = "relative",
-    spared: Callable[[str], bool] = lambda name: False,
 ) -> list[Update]:
-    r"""Add Gaussian noise to what each client sends.
+    r"""Add Gaussian noise to what each client sends, running statistics excepted.
 
     .. math:: \tilde\theta_k = \theta_k + \sigma\, s_k\, \varepsilon, \qquad
         s_k = \tfrac{1}{d} \lVert \theta_k - \theta \rVert_1 \ \text{(relative)} \quad\text{or}\quad s_k = 1
@@ -133,23 +103,12 @@ def noisy_updates(
 
     Parameters
     ----------
-    updates : sequence of Update
-        Those of a round.
     current : dict of str to ndarray
         The model :math:`\theta` that was sent.
     sigma : float
         Standard deviation, in units of the scale; 0 changes nothing.
     seed, server_round : int
         Seed of the federation and number of the round; each client has its own noise.
-    scale : {"relative", "absolute"}
-        In units of the mean absolute update of each array, or of the weights themselves.
-    spared : callable
-        Names of arrays that get no noise; integers never do.
-
-    Returns
-    -------
-    list of Update
-        With new arrays.
 
     Raises
     ------
@@ -167,7 +126,7 @@ def noisy_updates(
         rng = derived_rng(seed, "noise", server_round, update.client)
         arrays = {}
         for name, array in update.arrays.items():
-            if array.dtype.kind == "f" and array.size and not spared(name):
+            if array.dtype.kind == "f" and array.size and not name.endswith(STATISTICS):
                 unit = np.abs(array - current[name]).mean() if scale == "relative" else 1.0
                 array = (array + sigma * float(unit) * rng.standard_normal(array.shape)).astype(array.dtype)
             arrays[name] = array

@@ -17,15 +17,7 @@ RUN_ID = 1
 
 
 class Calls:
-    """Numbers the calls of each client, and keeps what they sent.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the federation, which travels with each call.
-    on_answer : callable
-        Called after each answer.
-    """
+    """Numbers the calls of each client, with which the federation's seed travels, and keeps what they sent."""
 
     def __init__(self, seed: int, on_answer: Callable[[], None]) -> None:
         self.seed, self.on_answer = seed, on_answer
@@ -58,20 +50,9 @@ def _round(message: Message) -> int:
 
 
 class LocalGrid(Grid):
-    """A federation in this process.
+    """A federation in this process, whose client k holds partition k and is node k + 2.
 
     Each client has all of the timeout to itself, as if all of them worked at the same time.
-
-    Parameters
-    ----------
-    app : SupervisedApp
-        The clients' app.
-    clients : int
-        Number of clients; client k holds partition k and is node k + 2.
-    run_config : dict
-        Configuration of the run.
-    calls : Calls
-        Where calls are counted.
     """
 
     def __init__(self, app: SupervisedApp, clients: int, run_config: UserConfig, calls: Calls) -> None:

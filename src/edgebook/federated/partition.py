@@ -109,14 +109,8 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
 
     Parameters
     ----------
-    labels : array of int, (N,)
-        Class of each sample.
-    clients : int
-        Number of clients.
-    alpha : float
-        Concentration, above zero.
-    seed : int
-        Decides the draws.
+    labels, clients, alpha, seed
+        As for `balanced_dirichlet`.
     at_least : int
         Smallest number of samples of a client; Flower gives up after ten tries.
 
@@ -129,6 +123,12 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
     ------
     ValueError
         Numbers that allow no partition.
+
+    Examples
+    --------
+    >>> parts = dirichlet([0, 1] * 50, 4, 1.0)
+    >>> sum(map(len, parts))
+    100
     """
     from flwr_datasets.partitioner import DirichletPartitioner
 
@@ -160,6 +160,11 @@ def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) 
     ------
     ValueError
         More shards than samples.
+
+    Examples
+    --------
+    >>> [len(part) for part in shards([0, 1] * 50, 5, 2)]
+    [20, 20, 20, 20, 20]
     """
     from flwr_datasets.partitioner import ShardPartitioner
 
@@ -182,6 +187,13 @@ def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
     -------
     list of ndarray of int
         For each partition the sorted positions of its samples.
+
+    Examples
+    --------
+    >>> from flwr_datasets.partitioner import PathologicalPartitioner
+    >>> parts = flower_partition([0, 1, 2, 3] * 5, PathologicalPartitioner(4, "label", num_classes_per_partition=1))
+    >>> parts[0].tolist()  # all samples of one label
+    [0, 4, 8, 12, 16]
     """
     import warnings
 

@@ -33,17 +33,7 @@ SLACK = 60.0  # seconds beyond the clients' own limits, within which an answer m
 
 
 class RelayGrid(Grid):
-    """Flower's grid, with a record on each message that the supervised app reads.
-
-    Parameters
-    ----------
-    grid : flwr.serverapp.Grid
-        Flower's.
-    clients, workers : int
-        Number of clients, and of those that work at the same time.
-    calls : Calls
-        Where calls are counted.
-    """
+    """Flower's grid, with a record on each message that the supervised app reads; `workers` clients work at a time."""
 
     def __init__(self, grid: Grid, clients: int, workers: int, calls: Calls) -> None:
         self._grid, self._workers, self._calls = grid, workers, calls

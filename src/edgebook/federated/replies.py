@@ -70,28 +70,19 @@ def collect(
     *,
     server_round: int,
     sent: Arrays | None,
-    timeout: str = "in time",
+    timeout: str,
 ) -> tuple[list[Update], list[Failure]]:
-    """Read the answers of a round.
+    """Read the answers of a round, which come in any order; return updates and failures in the order of partitions.
 
     Parameters
     ----------
-    replies : iterable of flwr.app.Message
-        In any order.
     asked : mapping of int to flwr.app.Message
         Partition to the message that was sent to its node, of every client that an answer is expected of.
-    server_round : int
-        Number of the round.
     sent : dict of str to ndarray, optional
         The model that was sent; answers must hold arrays of the same names and shapes, with finite values.
         None where only metrics are expected.
     timeout : str
         Said of a client that did not answer.
-
-    Returns
-    -------
-    list of Update, list of Failure
-        Both in the order of partitions.
     """
     updates, failures = [], []
     for client, reply in answers(asked, replies).items():
@@ -110,21 +101,9 @@ def collect(
 
 
 def answers(asked: Mapping[int, Message], replies: Iterable[Message]) -> dict[int, Message | None]:
-    """Return which reply answers whom, None where there is none.
+    """Return which reply answers whom, None where there is none, in the order of partitions.
 
     The node that a reply comes from does not say so: of a node that is gone Flower's server speaks itself.
-
-    Parameters
-    ----------
-    asked : mapping of int to flwr.app.Message
-        Partition to the message that was sent.
-    replies : iterable of flwr.app.Message
-        In any order.
-
-    Returns
-    -------
-    dict of int to flwr.app.Message
-        In the order of partitions.
     """
     found = {reply.metadata.reply_to_message_id: reply for reply in replies}
     return {client: found.get(message.metadata.message_id) for client, message in sorted(asked.items())}
