@@ -16,13 +16,13 @@ from edgebook.decoding import (
     Sampling,
     acceptance,
     distribution,
-    draws_from,
     expected_tokens,
     pick,
-    residual,
     verify,
     verify_greedy,
 )
+from edgebook.decoding.draws import draws_from
+from edgebook.decoding.speculative import residual
 from edgebook.ledger.statistics import holm
 
 SEEDS = range(5)

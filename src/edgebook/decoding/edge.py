@@ -51,18 +51,9 @@ class Reader:
 
 
 class Drafting:
-    """A draft in the making, one token a step, so that it can be left at any time.
+    """A draft of `count` tokens after a prefix in the making, one token a step, so that it can be left at any time.
 
-    Parameters
-    ----------
-    reader : Reader
-        Of the draft model; several drafts can share one.
-    prefix : list of int
-        The text that it goes on from.
-    count : int
-        Tokens to draft.
-    sampling, draws : Sampling, Draws
-        As on the other side.
+    Several drafts can share a reader.
     """
 
     def __init__(self, reader: Reader, prefix: list[int], count: int, sampling: Sampling, draws: Draws) -> None:
@@ -98,22 +89,8 @@ class Drafting:
 class Edge:
     """The client of one text: what is verified, the draft of the present round, and drafts made ahead.
 
-    Nothing but verified tokens ever enters `text`.
-
-    Parameters
-    ----------
-    model : LanguageModel
-        The draft model.
-    prompt : sequence of int
-        At least one token.
-    max_new_tokens : int
-        Tokens to be made.
-    drafted : int
-        Tokens of a draft; fewer at the end of the text.
-    sampling, draws : Sampling, Draws
-        As on the other side.
-    stop : int, optional
-        A token that ends the text.
+    Nothing but verified tokens ever enters `text`. A draft has `drafted` tokens, fewer at the end of the text; the
+    token `stop` ends it.
     """
 
     def __init__(

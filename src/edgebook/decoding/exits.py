@@ -96,24 +96,12 @@ class StagedDecoder:
         self.vocabulary, self.longest = model.vocabulary, min(model.longest, exits.longest)
 
     def session(self) -> StagedDecoderSession:
-        """Return a new text with nothing read.
-
-        Returns
-        -------
-        StagedDecoderSession
-            Independent of all others.
-        """
+        """Return a new text with nothing read, independent of all others."""
         return StagedDecoderSession(self.model, self.exits)
 
 
 class StagedDecoderSession(DecoderSession):
-    """What a decoder and its exits have read of one text.
-
-    Parameters
-    ----------
-    model, exits
-        As for `StagedDecoder`.
-    """
+    """What a decoder and its exits have read of one text."""
 
     def __init__(self, model: CharacterDecoder, exits: Exits) -> None:
         super().__init__(model)

@@ -13,21 +13,7 @@ from edgebook.networks.decoder import CharacterDecoder
 
 
 def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -> Iterator[Tensor]:
-    """Draw batches of windows from a text.
-
-    Parameters
-    ----------
-    text : Tensor, (N,)
-        Tokens.
-    steps, batch_size, window : int
-        Batches, windows in each, and tokens in a window.
-    seed : int
-        Decides which windows.
-
-    Yields
-    ------
-    Tensor, (batch_size, window)
-        Tokens that follow each other in the text.
+    """Draw so many batches (batch_size, window) of tokens that follow each other in a text (N,).
 
     Raises
     ------
@@ -42,45 +28,33 @@ def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -
     generator, places = torch.Generator().manual_seed(seed), torch.arange(window)
     for _ in range(steps):
         starts = torch.randint(len(text) - window + 1, (batch_size, 1), generator=generator)
-        yield text[starts + places]
+        yield text[starts + places]  # (batch_size, 1) + (window,)
 
 
 def optimise(
     model: nn.Module, loss: Callable[[Tensor], Tensor], batches: Iterable[Tensor], *, steps: int, lr: float
 ) -> list[float]:
-    """Lower a loss with AdamW, a tenth of the steps as warm-up and a cosine after it.
+    """Lower a loss with AdamW, a tenth of the steps as warm-up to the peak rate and a cosine after it.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Its parameters are trained in place; left in evaluation mode.
-    loss : callable
-        From a batch to a scalar.
-    batches : iterable of Tensor
-        One for each step.
-    steps : int
-        Their number, for the schedule.
-    lr : float
-        Peak learning rate.
-
-    Returns
-    -------
-    list of float
-        The loss of each step.
+    There is a batch for each step. The model is left in evaluation mode, and the loss of each step is returned.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
     warm, losses = max(1, steps // 10), []
-    model.train()
-    for step, batch in enumerate(batches):
+
+    def rate(step: int) -> float:
         done = (step - warm) / max(1, steps - warm)
-        rate = lr * (step + 1) / warm if step < warm else lr * (0.5 + 0.5 * math.cos(math.pi * done))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        return lr * (step + 1) / warm if step < warm else lr * (0.5 + 0.5 * math.cos(math.pi * done))
+
+    # The schedule multiplies the optimiser's rate, which is 1, by what the function returns.
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    model.train()
+    for batch in batches:
         value = loss(batch)
         optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         losses.append(float(value.detach()))
     model.eval()
     return losses

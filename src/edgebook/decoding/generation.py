@@ -17,7 +17,7 @@ from edgebook.decoding.speculative import Sampling, distribution, pick
 Ahead = Literal["none", "exits", "full acceptance", "both"]
 
 
-class Round(NamedTuple):
+class DraftRound(NamedTuple):
     """One draft and what became of it.
 
     Attributes
@@ -46,7 +46,7 @@ class Trace(NamedTuple):
     """New tokens of a text, and the rounds that made them."""
 
     tokens: list[int]
-    rounds: list[Round]
+    rounds: list[DraftRound]
 
 
 def generate(
@@ -57,8 +57,6 @@ def generate(
     max_new_tokens: int,
     drafted: int = 4,
     temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
     stop: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -74,8 +72,8 @@ def generate(
         Tokens to make, at least 1.
     drafted : int
         Tokens that the draft proposes in a round; 0 is plain decoding by the target.
-    temperature, top_k, top_p : float, int or None, float
-        As for `Sampling`, on both sides; temperature 0 is greedy.
+    temperature : float
+        Of both sides; 0 is greedy. For more of `Sampling`, see `trace`.
     stop : int, optional
         A token that ends the text.
     generator : torch.Generator, optional
@@ -91,9 +89,9 @@ def generate(
     ValueError
         Vocabularies that differ, an empty prompt, a token outside the vocabulary, or more tokens than a model reads.
     """
-    sampling = Sampling(temperature, top_k, top_p)
     options = {"max_new_tokens": max_new_tokens, "drafted": drafted, "stop": stop}
-    found = trace(target, draft, prompt, sampling=sampling, draws=draws_from(generator), ahead="none", **options)
+    both = {"sampling": Sampling(temperature), "draws": draws_from(generator)}
+    found = trace(target, draft, prompt, ahead="none", **both, **options)
     return torch.tensor(found.tokens, dtype=torch.long)
 
 
@@ -110,7 +108,7 @@ def trace(
     ahead: Ahead = "exits",
     exit_draws: Draws | None = None,
 ) -> Trace:
-    """Run the whole protocol and keep what happened in each round; times are put to it by `simulate`.
+    """Run the whole protocol and keep what happened in each round; times are put to it by `replay`.
 
     Parameters
     ----------
@@ -123,7 +121,7 @@ def trace(
     ahead : {"none", "exits", "full acceptance", "both"}
         What next drafts are made on ahead of time: nothing, the outcome of each exit, or the device's own guess.
     exit_draws : Draws, optional
-        As for `Cloud`.
+        Numbers of the exits' own, as a control; they share the target's where None.
 
     Returns
     -------
@@ -147,7 +145,7 @@ def trace(
     return Trace(edge.new_tokens, rounds)
 
 
-def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> Round:
+def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> DraftRound:
     proposed = edge.drafting.finish()
     guess = None
     if ahead in ("full acceptance", "both"):
@@ -160,7 +158,7 @@ def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> Round:
             edge.ahead(outcome.accepted, outcome.token).finish()
     *exits, final = outcomes
     hit = edge.confirm(final.accepted, final.token)
-    return Round(proposed.position, len(proposed.tokens), final, tuple(exits), guess, hit)
+    return DraftRound(proposed.position, len(proposed.tokens), final, tuple(exits), guess, hit)
 
 
 def autoregressive(

@@ -67,13 +67,7 @@ class HuggingFaceModel:
         return cls(AutoModelForCausalLM.from_pretrained(name, **options))
 
     def session(self) -> HuggingFaceSession:
-        """Return a new text with nothing read.
-
-        Returns
-        -------
-        HuggingFaceSession
-            With exits where the model has some.
-        """
+        """Return a new text with nothing read."""
         return HuggingFaceSession(self) if self.exits is None else StagedHuggingFaceSession(self, self.exits)
 
     @torch.no_grad()
@@ -97,13 +91,7 @@ class HuggingFaceModel:
 
 
 class HuggingFaceSession:
-    """What a model has read of one text.
-
-    Parameters
-    ----------
-    owner : HuggingFaceModel
-        Whose text it is.
-    """
+    """What a model has read of one text."""
 
     def __init__(self, owner: HuggingFaceModel) -> None:
         from transformers import DynamicCache
@@ -133,13 +121,7 @@ class HuggingFaceSession:
 
 
 class StagedHuggingFaceSession(HuggingFaceSession):
-    """The same with exits, whose outcomes come at the end of a pass.
-
-    Parameters
-    ----------
-    owner, exits
-        As for `HuggingFaceModel`.
-    """
+    """The same with exits, whose outcomes come at the end of a pass."""
 
     def __init__(self, owner: HuggingFaceModel, exits: Exits) -> None:
         super().__init__(owner)

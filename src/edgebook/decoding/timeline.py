@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
 
-from edgebook.decoding.generation import Ahead, Round
+from edgebook.decoding.generation import Ahead, DraftRound
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class Timeline(NamedTuple):
         return 1 - self.cloud_busy / self.seconds
 
 
-def simulate(rounds: Sequence[Round], times: Times, *, ahead: Ahead = "exits", threshold: float = 0.0) -> Timeline:
+def replay(rounds: Sequence[DraftRound], times: Times, *, ahead: Ahead = "exits", threshold: float = 0.0) -> Timeline:
     """Let a recorded text be made on given devices over a given network.
 
     A draft in the making can be left at any moment; what is there of it is kept until the round is over.
 
     Parameters
     ----------
-    rounds : sequence of Round
+    rounds : sequence of DraftRound
         From `trace`, with the exits or guesses that `ahead` needs; at least one.
     times : Times
         Of both sides and the network.
@@ -152,7 +152,7 @@ Key = tuple[int, int]
 class _Clock:
     """Events in a heap: a draft is complete, arrives, an outcome is there, arrives."""
 
-    def __init__(self, rounds: Sequence[Round], times: Times, ahead: Ahead, threshold: float) -> None:
+    def __init__(self, rounds: Sequence[DraftRound], times: Times, ahead: Ahead, threshold: float) -> None:
         self.rounds, self.times, self.ahead, self.threshold = rounds, times, ahead, threshold
         last = rounds[-1]
         self.end = last.position + last.outcome.accepted + 1

@@ -27,6 +27,7 @@ from edgebook.decoding.service.wire import (
 )
 from edgebook.decoding.speculative import Sampling
 
+DEADLINE = 60.0  # seconds that one request may take
 # After these the text can go on in a new session: the server has lost the old one, or is ahead of this client.
 LOST = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
 # After these it is worth asking again: nothing was decided, or the answer will be the same.
@@ -42,7 +43,17 @@ PASSING = (
 
 
 class ServiceError(RuntimeError):
-    """Why a text cannot go on, in one sentence; what was shown of it stays right."""
+    """Why a text cannot go on, in one sentence; what was shown of it stays right.
+
+    Examples
+    --------
+    >>> from edgebook.networks import CharacterDecoder
+    >>> draft = CharacterDecoder(8, 32, width=8, depth=1, heads=1)
+    >>> with EdgeClient("127.0.0.1:9", patience=0.0) as client:
+    ...     client.generate(draft, [1], max_new_tokens=3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    edgebook.decoding.service.client.ServiceError: The server at 127.0.0.1:9 has given no answer for 0 s ...
+    """
 
 
 class Report(NamedTuple):
@@ -83,8 +94,6 @@ class EdgeClient:
         The authority (PEM) that vouches for the server, for TLS.
     patience : float
         Seconds for which a server that does not answer is asked again.
-    deadline : float
-        Seconds that one request may take.
     delay : Delay
         For experiments.
     """
@@ -96,10 +105,9 @@ class EdgeClient:
         token: str | None = None,
         certificate: bytes | None = None,
         patience: float = 20.0,
-        deadline: float = 60.0,
         delay: Delay | None = None,
     ) -> None:
-        self.address, self.patience, self.deadline, self.delay = address, patience, deadline, delay or Delay()
+        self.address, self.patience, self.delay = address, patience, delay or Delay()
         self._metadata = (("authorization", f"Bearer {token}"),) if token is not None else ()
         # Channels to one address share a connection and its back-off unless they are told not to.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 1000),
@@ -227,7 +235,7 @@ class _Conversation:
                 pause = min(1.0, 2 * pause)
 
     def _options(self) -> dict[str, object]:
-        return {"metadata": self.client._metadata, "timeout": self.client.deadline}
+        return {"metadata": self.client._metadata, "timeout": DEADLINE}
 
     def _ensure(self) -> None:
         """Open a session for the text as far as it is verified, if there is none."""
@@ -257,7 +265,7 @@ class _Conversation:
         inbox = Inbox(self.client.delay.down)
         threading.Thread(target=self._ask, args=(request.encode(), inbox), daemon=True).start()
         while True:
-            message = inbox.get(self.device.remaining() if self.device.busy else self.client.deadline)
+            message = inbox.get(self.device.remaining() if self.device.busy else DEADLINE)
             if isinstance(message, Exception):
                 raise message
             if message is None:

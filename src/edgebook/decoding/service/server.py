@@ -30,6 +30,7 @@ from edgebook.decoding.service.wire import (
     unpack,
 )
 
+WORKERS = 16  # requests that are worked on at once; others wait
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -45,14 +46,11 @@ class Limits:
         After which a session that nobody asks for is forgotten.
     message_bytes : int
         Of one request.
-    workers : int
-        Requests that are worked on at once; others wait.
     """
 
     sessions: int = 1024
     idle_seconds: float = 300.0
     message_bytes: int = 4 * 2**20
-    workers: int = 16
 
 
 @dataclass
@@ -91,6 +89,15 @@ class DecodingServer:
     ValueError
         Another address than loopback without both TLS and a token, a certificate without its key, or an address that
         cannot be had.
+
+    Examples
+    --------
+    >>> from edgebook.decoding.service import EdgeClient
+    >>> from edgebook.networks import CharacterDecoder
+    >>> model = CharacterDecoder(8, 32, width=8, depth=1, heads=1)  # its own draft
+    >>> with DecodingServer(model) as server, EdgeClient(f"127.0.0.1:{server.port}") as client:
+    ...     client.generate(model, [1, 2], max_new_tokens=10, drafted=4).rounds
+    2
     """
 
     def __init__(
@@ -116,7 +123,7 @@ class DecodingServer:
         self._lock, self._device, self._closing = threading.Lock(), threading.Lock(), threading.Event()
         size = self.limits.message_bytes
         options = [("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)]
-        self._server = grpc.server(ThreadPoolExecutor(self.limits.workers), options=options)
+        self._server = grpc.server(ThreadPoolExecutor(WORKERS), options=options)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
         try:
             if certificate is None:
