@@ -19,10 +19,9 @@ from edgebook.decoding import (
     expected_tokens,
     pick,
     verify,
-    verify_greedy,
 )
 from edgebook.decoding.draws import draws_from
-from edgebook.decoding.speculative import residual
+from edgebook.decoding.speculative import residual, verify_greedy
 from edgebook.ledger.statistics import holm
 
 SEEDS = range(5)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebook.decoding import (
+    ApiTokens,
     DraftRound,
     Outcome,
     Timeline,
     Times,
     alone_seconds,
     api_tokens,
-    api_tokens_alone,
     forced,
     replay,
     round_seconds,
@@ -169,7 +169,7 @@ def test_what_a_provider_counts() -> None:
     assert [r.drafted for r in rounds] == [4, 4, 2]
     assert api_tokens(rounds, caching=True) == (10 + 10, 3, 3)
     assert api_tokens(rounds, caching=False) == (10 + 15 + 17 + 10, 3, 3)
-    assert api_tokens_alone(10, 10).price(1.0, 4.0) == 50
+    assert ApiTokens(10, 10, 1).price(1.0, 4.0) == 50
     assert api_tokens(rounds, caching=True).price(1.0, 4.0) == 32
 
 

@@ -31,7 +31,6 @@ def scale_to_cost(
     Returns
     -------
     tuple of int, (layers,)
-        The widths.
 
     Raises
     ------
@@ -61,9 +60,7 @@ def random_shape(widths: Sequence[int], generator: torch.Generator) -> list[floa
     Parameters
     ----------
     widths : sequence of int, (layers,)
-        The widths to vary.
     generator : torch.Generator
-        Source of the factors.
 
     Returns
     -------

@@ -62,7 +62,6 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
     Returns
     -------
     bool
-        Whether the search may stop.
 
     Raises
     ------
@@ -92,7 +91,6 @@ def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:
     Returns
     -------
     float
-        The rate.
 
     Raises
     ------

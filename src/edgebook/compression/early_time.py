@@ -26,18 +26,10 @@ _AT_A_TIME = 500  # images
 
 
 class EarlyTimestep(NamedTuple):
-    """Which step was chosen, and what it was chosen by.
+    """Which number of steps was chosen, and what it was chosen by."""
 
-    Attributes
-    ----------
-    steps : int
-        T', the chosen number of steps.
-    curve : list of float
-        Divergence of each candidate 2, ..., T from T, in nats; the last is 0.
-    """
-
-    steps: int
-    curve: list[float]
+    steps: int  #: T', the chosen number of steps
+    curve: list[float]  #: divergence of each candidate 2, ..., T from T, in nats; the last is 0
 
 
 def divergence_curve(logits: Tensor) -> list[float]:
@@ -107,7 +99,6 @@ def normalise_curve(curve: list[float]) -> list[float]:
     Returns
     -------
     list of float
-        Of the same length.
 
     Raises
     ------
@@ -137,7 +128,6 @@ def select_early_timestep(
     Returns
     -------
     EarlyTimestep
-        The choice and its curve.
 
     Raises
     ------

@@ -17,21 +17,11 @@ from typing import NamedTuple
 
 
 class SearchPhase(NamedTuple):
-    """A stretch of training.
+    """A stretch of training."""
 
-    Attributes
-    ----------
-    epochs : float
-        Epochs trained.
-    images : int
-        Images in an epoch.
-    steps : int
-        Time steps T of each image.
-    """
-
-    epochs: float
-    images: int
-    steps: int
+    epochs: float  #: epochs trained
+    images: int  #: images in an epoch
+    steps: int  #: time steps T of each image
 
 
 def image_layer_steps(layers: int, steps: int) -> int:
@@ -79,7 +69,6 @@ def largest_saving(layers: int, steps: int, early: int) -> float:
     Returns
     -------
     float
-        N(T) / N(T').
 
     Raises
     ------

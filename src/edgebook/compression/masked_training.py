@@ -93,7 +93,6 @@ def train_masked(
     Returns
     -------
     int
-        Epochs trained.
 
     Raises
     ------

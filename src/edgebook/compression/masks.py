@@ -60,13 +60,7 @@ def dense_masks(model: nn.Module) -> Masks:
 
 
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Set the pruned weights of a network to zero, in place; parameters without a mask stay as they are.
-
-    Raises
-    ------
-    ValueError
-        A name is no parameter of the model, or a mask is no bool tensor of its shape.
-    """
+    """Set the pruned weights of a network to zero, in place; raises what `hold_masks` does."""
     with torch.no_grad():
         for weight, mask in _pairs(model, masks):
             weight.masked_fill_(~mask.to(weight.device), 0.0)  # not a product, which would keep NaN and make -0
@@ -118,7 +112,6 @@ def count_alive(masks: Mapping[str, Tensor]) -> int:
     Returns
     -------
     int
-        Entries that are true.
     """
     return sum(int(mask.count_nonzero()) for mask in masks.values())
 

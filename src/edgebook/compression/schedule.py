@@ -12,21 +12,11 @@ from edgebook.compression.density import DensityMeter, saturated
 
 
 class DensityPhase(NamedTuple):
-    """What one phase of training showed.
+    """What one phase of training showed."""
 
-    Attributes
-    ----------
-    epochs : int
-        Epochs trained until saturation, or the longest allowed.
-    history : list of list of float, (epochs, widths)
-        Density of each width in each epoch.
-    channels : list of Tensor, each float64 (C,)
-        Density of each channel in the last epoch.
-    """
-
-    epochs: int
-    history: list[list[float]]
-    channels: list[Tensor]
+    epochs: int  #: trained until saturation, or the longest allowed
+    history: list[list[float]]  #: (epochs, widths): density of each width in each epoch
+    channels: list[Tensor]  #: float64 (C,) for each width: density of each channel in the last epoch
 
     @property
     def density(self) -> list[float]:
@@ -61,7 +51,6 @@ def density_phase(
     Returns
     -------
     DensityPhase
-        Epochs, densities of every epoch, and the density of each channel at the end.
     """
     history: list[list[float]] = []
     channels: list[Tensor] = []

@@ -33,7 +33,6 @@ def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, T
     scores : mapping of str to Tensor
         One score per weight, by name; larger is better.
     count : int
-        How many stay.
     masks : mapping of str to Tensor, optional
         Only their living entries can stay; without them, all can.
 
@@ -73,7 +72,6 @@ def prune_by_magnitude(
     model : torch.nn.Module
         Its weights are read and not changed.
     masks : mapping of str to Tensor
-        Which weights are alive.
     fraction : float
         Share of the living weights to prune, in [0, 1].
     scope : {"global", "layer"}
@@ -82,7 +80,6 @@ def prune_by_magnitude(
     Returns
     -------
     dict of str to Tensor
-        The new masks.
 
     Raises
     ------
@@ -116,7 +113,6 @@ def random_masks(
     Parameters
     ----------
     like : mapping of str to Tensor
-        The masks to match.
     generator : torch.Generator
         Source of the draws, on the CPU.
     density : {"matched", "uniform"}

@@ -31,7 +31,6 @@ def copy_parameters(model: nn.Module) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        Copies by name.
     """
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
@@ -65,27 +64,13 @@ def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[st
 
 
 class PruningRound(NamedTuple):
-    """One round of training and what came before it.
+    """One round of training and what came before it."""
 
-    Attributes
-    ----------
-    index : int
-        0 for the dense network.
-    masks : dict of str to Tensor
-        The masks it was trained with.
-    sparsity : float
-        Their share of pruned weights.
-    result : Any
-        What `train` returned.
-    rewound : dict of str to Tensor
-        The parameters that later rounds start from.
-    """
-
-    index: int
-    masks: Masks
-    sparsity: float
-    result: Any
-    rewound: dict[str, Tensor]
+    index: int  #: 0 for the dense network
+    masks: Masks  #: that it was trained with
+    sparsity: float  #: their share of pruned weights
+    result: Any  #: what `train` returned
+    rewound: dict[str, Tensor]  #: the parameters that later rounds start from
 
 
 def iterative_pruning(

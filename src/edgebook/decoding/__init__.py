@@ -1,9 +1,9 @@
 """Lossless speculative decoding between an edge and a cloud: acceptance, early exits, drafting ahead, clocks."""
 
 from edgebook.decoding.cloud import Outcome as Outcome
+from edgebook.decoding.costs import ApiTokens as ApiTokens
 from edgebook.decoding.costs import alone_seconds as alone_seconds
 from edgebook.decoding.costs import api_tokens as api_tokens
-from edgebook.decoding.costs import api_tokens_alone as api_tokens_alone
 from edgebook.decoding.costs import forced as forced
 from edgebook.decoding.costs import round_seconds as round_seconds
 from edgebook.decoding.draws import Draws as Draws
@@ -24,7 +24,6 @@ from edgebook.decoding.speculative import distribution as distribution
 from edgebook.decoding.speculative import expected_tokens as expected_tokens
 from edgebook.decoding.speculative import pick as pick
 from edgebook.decoding.speculative import verify as verify
-from edgebook.decoding.speculative import verify_greedy as verify_greedy
 from edgebook.decoding.timeline import Timeline as Timeline
 from edgebook.decoding.timeline import Times as Times
 from edgebook.decoding.timeline import replay as replay

@@ -14,25 +14,13 @@ from edgebook.decoding.speculative import Sampling, Verification, distribution, 
 
 
 class Outcome(NamedTuple):
-    """What an exit, or the whole target, makes of a draft.
+    """What an exit, or the whole target, makes of a draft."""
 
-    Attributes
-    ----------
-    exit : int
-        0 for the first exit; the number of exits for the target itself, whose outcome is final.
-    final : bool
-        Whether it is the target's own; every other one is provisional and must never be shown as text.
-    accepted, token : int
-        Accepted tokens, and the one after them.
-    confidence : float
-        Largest probability (temperature 1) at the place of that token.
-    """
-
-    exit: int
-    final: bool
-    accepted: int
-    token: int
-    confidence: float
+    exit: int  #: 0 for the first exit; the number of exits for the target itself, whose outcome is final
+    final: bool  #: whether it is the target's own; every other one is provisional and must never be shown as text
+    accepted: int  #: how many tokens
+    token: int  #: the one after them
+    confidence: float  #: largest probability (temperature 1) at the place of that token
 
 
 class Cloud:

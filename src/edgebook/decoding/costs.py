@@ -78,7 +78,7 @@ def forced(rounds: Sequence[DraftRound], hit: bool) -> list[DraftRound]:
 
 
 class ApiTokens(NamedTuple):
-    """Tokens that a provider counts, read and written, and calls."""
+    """Tokens that a provider counts, read and written, and calls; one where the target writes a text by itself."""
 
     read: int
     written: int
@@ -107,19 +107,3 @@ def api_tokens(rounds: Sequence[DraftRound], *, caching: bool) -> ApiTokens:
     before = [step.position for step in rounds]
     read = before[0] if caching else sum(before)
     return ApiTokens(read + sum(step.drafted for step in rounds), len(rounds), len(rounds))
-
-
-def api_tokens_alone(prompt: int, tokens: int) -> ApiTokens:
-    """Count what a provider charges where the target writes a text by itself in one call.
-
-    Parameters
-    ----------
-    prompt, tokens : int
-        Tokens read and written.
-
-    Returns
-    -------
-    ApiTokens
-        One call.
-    """
-    return ApiTokens(prompt, tokens, 1)

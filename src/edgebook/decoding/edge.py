@@ -14,21 +14,11 @@ from edgebook.decoding.speculative import Sampling, distribution, pick
 
 
 class Draft(NamedTuple):
-    """Proposed tokens, with the distributions that they were drawn from.
+    """Proposed tokens, with the distributions that they were drawn from."""
 
-    Attributes
-    ----------
-    position : int
-        Tokens of the text before them.
-    tokens : list of int
-        At most as many as a round drafts.
-    distributions : Tensor, (g, V), or None
-        Single precision; None in greedy decoding, whose test needs tokens alone.
-    """
-
-    position: int
-    tokens: list[int]
-    distributions: Tensor | None
+    position: int  #: tokens of the text before them
+    tokens: list[int]  #: at most as many as a round drafts
+    distributions: Tensor | None  #: (g, V), single precision; None in greedy decoding, whose test needs tokens alone
 
 
 class Reader:

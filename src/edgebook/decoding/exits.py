@@ -10,14 +10,13 @@ the decoder's own kind and a layer norm.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.decoding.fitting import optimise, windows
+from edgebook.decoding.fitting import optimise
 from edgebook.networks.decoder import Block, CharacterDecoder, DecoderSession, causal_mask
 
 Features = Callable[[Tensor, Sequence[int]], tuple[list[Tensor], Tensor]]
@@ -160,7 +159,6 @@ def distill(
     ValueError
         As `fit_decoder`.
     """
-    device = exits.norms[0].weight.device
 
     def loss(batch: Tensor) -> Tensor:
         with torch.no_grad():
@@ -170,7 +168,5 @@ def distill(
         said = [x.log_softmax(-1).flatten(0, 1) for x in found]
         return torch.stack([F.kl_div(x, target, log_target=True, reduction="batchmean") for x in said]).sum()
 
-    batches = (batch.to(device) for batch in windows(text, steps, batch_size, window, seed))
-    losses = optimise(exits, loss, batches, steps=steps, lr=lr)
-    kept = losses[-math.ceil(steps / 10) :]
-    return sum(kept) / len(kept) / len(exits.after)
+    options = {"steps": steps, "batch_size": batch_size, "window": window, "lr": lr, "seed": seed}
+    return optimise(exits, loss, text, **options) / len(exits.after)

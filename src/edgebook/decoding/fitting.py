@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,7 @@ from edgebook.networks.decoder import CharacterDecoder
 
 
 def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -> Iterator[Tensor]:
-    """Draw so many batches (batch_size, window) of tokens that follow each other in a text (N,).
-
-    Raises
-    ------
-    ValueError
-        A text shorter than a window, or a number below 1.
-    """
+    """Draw so many batches (batch_size, window) of tokens that follow each other in a text (N,)."""
     if min(steps, batch_size, window) < 1 or len(text) < window:
         raise ValueError(
             f"Steps, batch_size and window must be at least 1 and the text at least a window long, got {steps}, "
@@ -32,13 +26,15 @@ def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -
 
 
 def optimise(
-    model: nn.Module, loss: Callable[[Tensor], Tensor], batches: Iterable[Tensor], *, steps: int, lr: float
-) -> list[float]:
-    """Lower a loss with AdamW, a tenth of the steps as warm-up to the peak rate and a cosine after it.
+    model: nn.Module, loss: Callable[[Tensor], Tensor], text: Tensor, *,
+    steps: int, batch_size: int, window: int, lr: float, seed: int,
+) -> float:  # fmt: skip
+    """Lower a loss of windows of a text with AdamW; return its mean over the last tenth of the steps.
 
-    There is a batch for each step. The model is left in evaluation mode, and the loss of each step is returned.
+    The rate rises to its peak over a tenth of the steps and falls along a cosine after it. The model is left in
+    evaluation mode.
     """
-    warm, losses = max(1, steps // 10), []
+    warm, losses, device = max(1, steps // 10), [], next(model.parameters()).device
 
     def rate(step: int) -> float:
         done = (step - warm) / max(1, steps - warm)
@@ -48,8 +44,8 @@ def optimise(
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model.train()
-    for batch in batches:
-        value = loss(batch)
+    for batch in windows(text, steps, batch_size, window, seed):
+        value = loss(batch.to(device))
         optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -57,7 +53,8 @@ def optimise(
         schedule.step()
         losses.append(float(value.detach()))
     model.eval()
-    return losses
+    kept = losses[-math.ceil(steps / 10) :]
+    return sum(kept) / len(kept)
 
 
 def fit_decoder(
@@ -101,11 +98,7 @@ def fit_decoder(
     def loss(batch: Tensor) -> Tensor:
         return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
-    device = model.head.weight.device
-    batches = (batch.to(device) for batch in windows(text, steps, batch_size, window, seed))
-    losses = optimise(model, loss, batches, steps=steps, lr=lr)
-    kept = losses[-math.ceil(steps / 10) :]
-    return sum(kept) / len(kept)
+    return optimise(model, loss, text, steps=steps, batch_size=batch_size, window=window, lr=lr, seed=seed)
 
 
 @torch.no_grad()

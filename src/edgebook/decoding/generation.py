@@ -18,31 +18,17 @@ Ahead = Literal["none", "exits", "full acceptance", "both"]
 
 
 class DraftRound(NamedTuple):
-    """One draft and what became of it.
+    """One draft and what became of it."""
 
-    Attributes
-    ----------
-    position, drafted : int
-        Tokens of the text before it, and in it.
-    outcome : Outcome
-        The final one.
-    exits : tuple of Outcome
-        Those of the exits, in their order.
-    guess : tuple of int, or None
-        What the device itself expected, where it was asked.
-    hit : bool
-        Whether the next draft was among those made ahead.
-    """
-
-    position: int
-    drafted: int
-    outcome: Outcome
-    exits: tuple[Outcome, ...]
-    guess: tuple[int, int] | None
-    hit: bool
+    position: int  #: tokens of the text before it
+    drafted: int  #: tokens in it
+    outcome: Outcome  #: the final one
+    exits: tuple[Outcome, ...]  #: those of the exits, in their order
+    guess: tuple[int, int] | None  #: what the device itself expected, where it was asked
+    hit: bool  #: whether the next draft was among those made ahead
 
 
-class Trace(NamedTuple):
+class TracedText(NamedTuple):
     """New tokens of a text, and the rounds that made them."""
 
     tokens: list[int]
@@ -107,7 +93,7 @@ def trace(
     stop: int | None = None,
     ahead: Ahead = "exits",
     exit_draws: Draws | None = None,
-) -> Trace:
+) -> TracedText:
     """Run the whole protocol and keep what happened in each round; times are put to it by `replay`.
 
     Parameters
@@ -125,7 +111,7 @@ def trace(
 
     Returns
     -------
-    Trace
+    TracedText
         With hits counted as if every exit's outcome were sent and every draft made ahead were kept.
 
     Raises
@@ -142,7 +128,7 @@ def trace(
     cloud, rounds = Cloud(target, prompt, exit_draws=exit_draws, **both), []
     while not edge.finished:
         rounds.append(_round(edge, cloud, ahead))
-    return Trace(edge.new_tokens, rounds)
+    return TracedText(edge.new_tokens, rounds)
 
 
 def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> DraftRound:
@@ -179,7 +165,6 @@ def autoregressive(
     Returns
     -------
     list of int
-        The new tokens.
 
     Raises
     ------
@@ -204,13 +189,7 @@ def autoregressive(
 def checked_prompt(
     prompt: Sequence[int] | Tensor, models: Sequence[LanguageModel], max_new_tokens: int, drafted: int
 ) -> list[int]:
-    """Return a prompt as a list of tokens that the models can go on from.
-
-    Raises
-    ------
-    ValueError
-        See `generate`.
-    """
+    """Return a prompt as a list of tokens that the models can go on from, or raise the errors of `generate`."""
     tokens = [int(token) for token in prompt]
     sizes = {model.vocabulary for model in models}
     if len(sizes) > 1:

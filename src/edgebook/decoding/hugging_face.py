@@ -47,19 +47,9 @@ class HuggingFaceModel:
 
     @classmethod
     def load(cls, name: str, **options: Any) -> HuggingFaceModel:
-        """Load a pretrained model.
+        """Load a pretrained model, without exits, from a folder or the hub, for which the network is needed once.
 
-        Parameters
-        ----------
-        name : str
-            A folder, or a name on the hub, for which the network is needed once.
-        **options
-            Passed on to `AutoModelForCausalLM.from_pretrained`.
-
-        Returns
-        -------
-        HuggingFaceModel
-            Without exits.
+        The options are those of `AutoModelForCausalLM.from_pretrained`.
         """
         import_torchvision()  # heals what would make the next import fail
         from transformers import AutoModelForCausalLM
@@ -72,19 +62,10 @@ class HuggingFaceModel:
 
     @torch.no_grad()
     def features(self, tokens: Tensor, after: Sequence[int] = ()) -> tuple[list[Tensor], Tensor]:
-        """Return hidden states and logits of whole texts, as `CharacterDecoder.features` does.
+        """Return hidden states (B, T, width) after some blocks, counted from 1, and logits (B, T, V) of whole texts.
 
-        Parameters
-        ----------
-        tokens : Tensor, (B, T)
-            On the model's device.
-        after : sequence of int
-            Blocks, from 1, whose outputs are wanted; not the last.
-
-        Returns
-        -------
-        hidden, logits : list of Tensor, (B, T, width), and Tensor, (B, T, V)
-            For the adapters of `Exits`, and their target.
+        They are for the adapters of `Exits` and their target, as those of `CharacterDecoder.features`; the last block
+        cannot be asked for.
         """
         found = self.model(input_ids=tokens, output_hidden_states=True, use_cache=False)
         return [found.hidden_states[number] for number in after], found.logits[..., : self.vocabulary]

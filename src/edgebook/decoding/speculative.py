@@ -177,32 +177,16 @@ def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, las
     ours = draft.gather(-1, drafted.unsqueeze(-1)).squeeze(-1).double()
     accepted = (uniforms * ours < theirs).long().cumprod(-1).sum(-1)  # u < t / d without dividing
     where = accepted[..., None, None].expand(*accepted.shape, 1, vocabulary)  # (..., 1, V): the row after the accepted
-    padded = torch.cat(
-        [draft, torch.zeros_like(target[..., :1, :])], -2
-    )  # (..., g + 1, V): nothing to subtract after the last
+    # (..., g + 1, V): there is nothing to subtract after the last
+    padded = torch.cat([draft, torch.zeros_like(target[..., :1, :])], -2)
     weights = residual(target.gather(-2, where).squeeze(-2), padded.gather(-2, where).squeeze(-2))
     return Verification(accepted, pick(weights, last))
 
 
 def verify_greedy(drafted: Tensor, logits: Tensor) -> Verification:
-    """Accept drafted tokens while they are the target's own choice; the same as `verify` at temperature 0.
+    """Accept drafted tokens (..., g) while they are the first choice of the target's logits (..., g + 1, V).
 
-    Parameters
-    ----------
-    drafted : Tensor, (..., g)
-        Tokens.
-    logits : Tensor, (..., g + 1, V)
-        The target's, at the same positions and the one after them.
-
-    Returns
-    -------
-    Verification
-        Both int64, (...).
-
-    Examples
-    --------
-    >>> verify_greedy(torch.tensor([1, 0]), torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]]))
-    Verification(accepted=tensor(1), token=tensor(1))
+    The same as `verify` at temperature 0.
     """
     best = logits.argmax(-1)
     accepted = (drafted == best[..., :-1]).long().cumprod(-1).sum(-1)

@@ -60,33 +60,17 @@ class Times:
 
 
 class Timeline(NamedTuple):
-    """What a text took.
+    """What a text took."""
 
-    Attributes
-    ----------
-    seconds : float
-        From the beginning of the first draft until the last outcome is at the edge.
-    tokens, rounds : int
-        New tokens, and calls of the cloud.
-    hits : int
-        Rounds after the first whose draft had been begun on the right text ahead of time.
-    edge_busy, cloud_busy : float
-        Seconds of drafting, and of the target's passes.
-    draft_steps, wasted_steps : float
-        Tokens drafted in all, and those of drafts that were dropped, parts of a step counted as such.
-    messages : int
-        Provisional outcomes that were sent.
-    """
-
-    seconds: float
-    tokens: int
-    rounds: int
-    hits: int
-    edge_busy: float
-    cloud_busy: float
-    draft_steps: float
-    wasted_steps: float
-    messages: int
+    seconds: float  #: from the beginning of the first draft until the last outcome is at the edge
+    tokens: int  #: new ones
+    rounds: int  #: calls of the cloud
+    hits: int  #: rounds after the first whose draft had been begun on the right text ahead of time
+    edge_busy: float  #: seconds of drafting
+    cloud_busy: float  #: seconds of the target's passes
+    draft_steps: float  #: tokens drafted in all, parts of a step counted as such
+    wasted_steps: float  #: those of drafts that were dropped
+    messages: int  #: provisional outcomes that were sent
 
     @property
     def per_token(self) -> float:

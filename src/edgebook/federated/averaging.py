@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgebook.federated.randomness import derived_rng
 from edgebook.federated.records import Arrays
@@ -25,12 +26,8 @@ def client_weights(updates: Sequence[Update], weighting: Weighting) -> list[floa
     .. math:: w_k = \frac{1}{m} \quad\text{or}\quad w_k = \frac{n_k}{\sum_j n_j}
 
     Source: McMahan et al., arXiv 1602.05629, weigh by samples; the code of Venkatesha et al., arXiv 2106.06579,
-    weighs all clients alike.
-
-    Raises
-    ------
-    ValueError
-        An unknown weighting, no update, or numbers of examples that are missing or not above zero.
+    weighs all clients alike. An unknown weighting, no update, and numbers of examples that are missing or not above
+    zero are ValueErrors.
     """
     if weighting not in get_args(Weighting):
         raise ValueError(f"weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}.")
@@ -55,23 +52,19 @@ def average(models: Sequence[Arrays], weights: Sequence[float], current: Arrays)
     models : sequence of dict of str to ndarray
         Of the same names and shapes.
     weights : sequence of float
-        One for each model.
     current : dict of str to ndarray
         The server's model: its integer arrays, such as counters of batches, stay as they are, and its types are kept.
 
     Returns
     -------
     dict of str to ndarray
-        New arrays.
     """
-    return {
-        name: array.copy()
-        if array.dtype.kind != "f"
-        else np.asarray(sum(w * model[name].astype(np.float64) for w, model in zip(weights, models, strict=True)))
-        .astype(array.dtype)
-        .reshape(array.shape)
-        for name, array in current.items()
-    }
+
+    def mean(name: str, array: NDArray) -> NDArray:
+        total = sum(w * model[name].astype(np.float64) for w, model in zip(weights, models, strict=True))
+        return np.asarray(total).astype(array.dtype).reshape(array.shape)
+
+    return {name: mean(name, array) if array.dtype.kind == "f" else array.copy() for name, array in current.items()}
 
 
 def average_metrics(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, float]:
@@ -101,19 +94,8 @@ def noisy_updates(
     with :math:`d` the number of values of each array, one :math:`s_k` for each array.
     Source: the code of Venkatesha et al., arXiv 2106.06579, which has the relative scale and spares nothing.
 
-    Parameters
-    ----------
-    current : dict of str to ndarray
-        The model :math:`\theta` that was sent.
-    sigma : float
-        Standard deviation, in units of the scale; 0 changes nothing.
-    seed, server_round : int
-        Seed of the federation and number of the round; each client has its own noise.
-
-    Raises
-    ------
-    ValueError
-        A negative sigma or an unknown scale.
+    Here :math:`\theta` is the model that was sent. A sigma of 0 changes nothing, a negative one or an unknown scale is
+    a ValueError; each client has its own noise.
     """
     if not sigma >= 0:
         raise ValueError(f"The noise of updates must be at least 0, got {sigma}.")

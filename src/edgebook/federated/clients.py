@@ -36,7 +36,6 @@ def announce_partition(app: ClientApp) -> ClientApp:
     Returns
     -------
     flwr.clientapp.ClientApp
-        The same app, with a query named "partition".
     """
     app.query(PARTITION_QUERY.partition(".")[2])(partition_answer)
     return app

@@ -11,18 +11,10 @@ from torch.nn import functional as F
 
 
 class LocalResult(NamedTuple):
-    """What a client reports of its training.
+    """What a client reports of its training."""
 
-    Attributes
-    ----------
-    loss : float
-        Mean over the batches of the last epoch.
-    steps : int
-        Batches in all.
-    """
-
-    loss: float
-    steps: int
+    loss: float  #: mean over the batches of the last epoch
+    steps: int  #: batches in all
 
 
 def train_locally(
@@ -60,7 +52,6 @@ def train_locally(
     Returns
     -------
     LocalResult
-        Loss of the last epoch and number of steps.
 
     Raises
     ------

@@ -16,7 +16,6 @@ class RoundPlan:
     Parameters
     ----------
     clients : int
-        Number of partitions, and so of clients.
     per_round : int, optional
         Clients that train in a round; all of them unless it is given.
     seed : int
@@ -29,7 +28,6 @@ class RoundPlan:
     noise : float
         Gaussian noise on what clients send, see `noisy_updates`.
     noise_scale : {"relative", "absolute"}
-        Its unit.
     evaluated : int
         Clients that evaluate the new model after each round.
     tolerated : int

@@ -16,12 +16,7 @@ Purpose = Literal["server", "client", "sampling", "evaluation", "stragglers", "n
 def derived_rng(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:
     """Return a generator for a federation's seed, one purpose and, for example, one partition and one round.
 
-    It is independent of those with other arguments.
-
-    Raises
-    ------
-    ValueError
-        A negative seed or number.
+    It is independent of those with other arguments. A negative seed or number is a ValueError.
     """
     if min(seed, *numbers, 0) < 0:
         raise ValueError(f"A seed and its numbers must be at least 0, got {[seed, *numbers]}.")

@@ -12,22 +12,12 @@ from edgebook.federated.records import Arrays, to_arrays
 
 
 class Failure(NamedTuple):
-    """A client that was asked and gave nothing to use.
+    """A client that was asked and gave nothing to use."""
 
-    Attributes
-    ----------
-    round, client : int
-        Number of the round, partition of the client.
-    reason : str
-        What it did instead.
-    details : str
-        Its traceback, if there is one.
-    """
-
-    round: int
-    client: int
-    reason: str
-    details: str = ""
+    round: int  #: number of the round
+    client: int  #: its partition
+    reason: str  #: what it did instead
+    details: str = ""  #: its traceback, if there is one
 
 
 class ClientError(RuntimeError):
@@ -47,21 +37,11 @@ class ClientError(RuntimeError):
 
 
 class Update(NamedTuple):
-    """What one client contributes to a round.
+    """What one client contributes to a round."""
 
-    Attributes
-    ----------
-    client : int
-        Its partition.
-    arrays : dict of str to ndarray
-        Its model, all of it.
-    metrics : dict
-        What it reports, for example `num-examples`.
-    """
-
-    client: int
-    arrays: Arrays
-    metrics: dict[str, object]
+    client: int  #: its partition
+    arrays: Arrays  #: its model, all of it
+    metrics: dict[str, object]  #: what it reports, for example `num-examples`
 
 
 def collect(

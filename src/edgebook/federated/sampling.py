@@ -54,12 +54,8 @@ class Directory:
     def connected(self, grid: Grid, *, wait: float) -> dict[int, int]:
         """Return partition -> node of the nodes that are connected, in the order of partitions.
 
-        Waits so many seconds for all clients; those that did not come are left out.
-
-        Raises
-        ------
-        ValueError
-            A node has a partition that there is not, or does not say which it has.
+        Waits so many seconds for all clients; those that did not come are left out. A node that has a partition that
+        there is not, or does not say which it has, is a ValueError.
         """
         known = getattr(grid, "partitions", None)  # the engine "local" knows
         if known is not None:

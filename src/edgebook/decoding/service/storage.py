@@ -47,7 +47,6 @@ def load_models(path: str | Path) -> Stored:
     Parameters
     ----------
     path : str or Path
-        The file.
 
     Returns
     -------
