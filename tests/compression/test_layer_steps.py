@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from edgebook.compression import SearchPhase, image_layer_steps, largest_saving, search_layer_steps
+from edgebook.compression import SearchPhase, largest_saving, search_layer_steps
+from edgebook.compression.layer_steps import image_layer_steps
 from edgebook.spiking import spiking_vgg
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
-@pytest.mark.parametrize("coded", [True, False])
-def test_layer_steps_are_what_a_spiking_network_runs(steps: int, coded: bool) -> None:
+def test_layer_steps_are_what_a_spiking_network_runs(steps: int) -> None:
     net = spiking_vgg((4, "M", 6, 6), in_channels=1, classes=3, steps=steps, beta=0.5)
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     runs = 0
@@ -28,14 +28,12 @@ def test_layer_steps_are_what_a_spiking_network_runs(steps: int, coded: bool) ->
 
     for layer in layers:
         layer.register_forward_hook(count)
-    images = torch.rand(3, 1, 8, 8)
-    net(images if coded else images.expand(steps, *images.shape))
-    assert runs == 3 * image_layer_steps(len(layers), steps, held=1 if coded else 0)
+    net(torch.rand(3, 1, 8, 8))
+    assert runs == 3 * image_layer_steps(len(layers), steps)
 
 
 def test_five_layers_from_five_steps_to_three() -> None:
     assert largest_saving(5, 5, 3) == pytest.approx(21 / 13)
-    assert largest_saving(5, 5, 3, held=0) == pytest.approx(5 / 3)
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 9))
@@ -66,8 +64,6 @@ def test_a_search_that_warms_up_at_all_steps_saves_less_than_the_bound() -> None
 def test_networks_of_nothing_are_refused(arguments: tuple[int, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         image_layer_steps(*arguments)
-    with pytest.raises(ValueError, match="held"):
-        image_layer_steps(2, 2, held=3)
 
 
 def test_negative_phases_are_refused() -> None:

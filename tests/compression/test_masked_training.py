@@ -45,10 +45,8 @@ def test_loss_refuses_other_shapes(shape: tuple[int, ...]) -> None:
 def test_without_pruning_it_is_the_shared_loop_with_sgd() -> None:
     ours, other = network(), network()
     x, y = examples()
-    trained = train_masked(
-        ours, x, y, dense_masks(ours), lr=0.1, momentum=0.8, weight_decay=1e-3, loss=F.cross_entropy, **OPTIONS
-    )
-    fit(other, x, y, optimizer=torch.optim.SGD(other.parameters(), 0.1, 0.8, weight_decay=1e-3), **OPTIONS)
+    trained = train_masked(ours, x, y, dense_masks(ours), lr=0.1, loss=F.cross_entropy, **OPTIONS)
+    fit(other, x, y, optimizer=torch.optim.SGD(other.parameters(), 0.1, 0.9, weight_decay=5e-4), **OPTIONS)
     assert trained == 4
     for one, two in zip(ours.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(one, two)

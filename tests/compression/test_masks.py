@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from edgebook.compression import (
-    apply_masks,
     count_alive,
     dense_masks,
     hold_masks,
@@ -26,7 +25,7 @@ from edgebook.compression import (
     sparsity,
     unpack_masks,
 )
-from edgebook.compression.masks import Masks
+from edgebook.compression.masks import Masks, apply_masks
 from edgebook.networks import initialised, vgg_architecture
 
 OPTIMISERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {

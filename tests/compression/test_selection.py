@@ -12,18 +12,16 @@ from torch import nn
 from torch.nn.utils import prune
 
 from edgebook.compression import (
-    apply_masks,
     count_alive,
-    count_kept,
     dense_masks,
     keep_largest,
-    keep_largest_per_layer,
     layer_density,
     prunable_weights,
     prune_by_magnitude,
     random_masks,
 )
-from edgebook.compression.masks import Masks
+from edgebook.compression.masks import Masks, apply_masks
+from edgebook.compression.selection import count_kept
 from edgebook.networks import initialised, resnet_architecture, vgg_architecture
 
 LAYERS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=8), min_size=1, max_size=4)
@@ -70,14 +68,15 @@ def test_the_largest_living_entries_stay_and_ties_go_by_position(
     assert entries(kept) == [i in best for i in range(len(flat))]
 
 
-@given(LAYERS, st.data())
-def test_each_layer_keeps_its_own_count(layers: list[list[int]], data: st.DataObject) -> None:
-    scores = as_scores(layers)
-    counts = {name: data.draw(st.integers(0, len(score))) for name, score in scores.items()}
-    kept = keep_largest_per_layer(scores, counts)
-    for name, score in scores.items():
-        best = sorted(range(len(score)), key=lambda i: (-float(score[i]), i))[: counts[name]]
-        assert kept[name].nonzero().flatten().tolist() == sorted(best)
+@given(LAYERS, st.floats(0, 1))
+def test_each_layer_keeps_its_own_share_and_ties_go_by_position(layers: list[list[int]], fraction: float) -> None:
+    model = nn.Sequential(*(nn.Linear(len(layer), 1) for layer in layers))
+    for linear, layer in zip(model, layers, strict=True):
+        linear.weight.data[0] = torch.tensor(layer, dtype=torch.float32)
+    kept = prune_by_magnitude(model, dense_masks(model), fraction, scope="layer")
+    for layer, mask in zip(layers, kept.values(), strict=True):
+        best = sorted(range(len(layer)), key=lambda i: (-layer[i], i))[: count_kept(len(layer), fraction)]
+        assert mask[0].nonzero().flatten().tolist() == sorted(best)
 
 
 @pytest.mark.parametrize("build", [cnn, residual, mlp])
@@ -217,7 +216,6 @@ def test_bad_requests_are_named() -> None:
         ("same names", lambda: keep_largest(scores, 1, {"b": one["a"]})),
         ("must be scores", lambda: keep_largest({}, 0)),
         ("finite", lambda: keep_largest({"a": torch.tensor([1.0, math.nan])}, 1)),
-        ("same weights", lambda: keep_largest_per_layer(scores, {"b": 1})),
         ("fraction", lambda: prune_by_magnitude(model, dense_masks(model), 1.5)),
         ("scope", lambda: prune_by_magnitude(model, dense_masks(model), 0.5, scope="row")),
         ("no prunable weight", lambda: prune_by_magnitude(model, one, 0.5)),

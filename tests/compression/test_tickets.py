@@ -12,10 +12,8 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from edgebook.compression import (
-    apply_masks,
     copy_parameters,
     count_alive,
-    count_kept,
     dense_masks,
     hold_masks,
     iterative_pruning,
@@ -24,6 +22,8 @@ from edgebook.compression import (
     rewind,
     sparsity,
 )
+from edgebook.compression.masks import apply_masks
+from edgebook.compression.selection import count_kept
 from edgebook.networks import fit, initialised, vgg_architecture
 
 

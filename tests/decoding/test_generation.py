@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from edgebook.decoding import Draws, Edge, Sampling, autoregressive, distribution, generate, trace
+from edgebook.decoding import Draws, Sampling, autoregressive, distribution, generate, trace
 from edgebook.decoding.cloud import Cloud
+from edgebook.decoding.edge import Edge
 from edgebook.ledger.statistics import holm
 
 AHEAD = ["none", "exits", "full acceptance", "both"]

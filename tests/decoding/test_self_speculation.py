@@ -14,7 +14,7 @@ from edgebook.decoding import (
     StagedDecoder,
     Times,
     autoregressive,
-    simulate,
+    replay,
     trace,
 )
 
@@ -60,7 +60,7 @@ def test_an_exit_that_says_what_the_target_says_is_always_accepted(staged: Stage
     same = StagedDecoder(model, exits)
     rounds = trace(same, ExitDraft(same, 0), [1, 2], max_new_tokens=25, drafted=4, draws=Draws(3), ahead="none").rounds
     assert [step.outcome.accepted for step in rounds] == [4] * 5
-    line = simulate(rounds, Times(0.25, 1.0), ahead="none")
+    line = replay(rounds, Times(0.25, 1.0), ahead="none")
     assert line.seconds == pytest.approx(5 * 2.0)  # four tokens at a quarter of the pass, and the pass
 
 

@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from edgebook.decoding import Draws, Sampling, autoregressive, trace
-from edgebook.decoding.service import DecodingServer, EdgeClient, Limits, ServiceError
+from edgebook.decoding.service import DecodingServer, EdgeClient, ServiceError
+from edgebook.decoding.service.server import Limits
 from edgebook.decoding.service.wire import OpenReply, OutcomeMessage, decode, pack
 
 pytestmark = pytest.mark.alone

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -35,9 +34,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("models")
     target = CharacterDecoder(10, 80, width=16, depth=3, heads=2, seed=1)
     draft = CharacterDecoder(10, 80, width=8, depth=1, heads=1, seed=2)
-    save_models(folder / "target.npz", target, SYMBOLS, Exits(target.head, (1, 2), heads=2, longest=80, seed=3))
-    save_models(folder / "draft.npz", draft, SYMBOLS)
-    return folder / "target.npz", folder / "draft.npz"
+    save_models(folder / "target.pt", target, SYMBOLS, Exits(target.head, (1, 2), heads=2, longest=80, seed=3))
+    save_models(folder / "draft.pt", draft, SYMBOLS)
+    return folder / "target.pt", folder / "draft.pt"
 
 
 @pytest.fixture(scope="module")
@@ -155,18 +154,24 @@ def test_a_file_gives_back_the_same_models(files: tuple[Path, Path], tmp_path: P
     assert stored.symbols == SYMBOLS and load_models(files[1]).exits is None
 
 
-@pytest.mark.parametrize("kind", ["absent", "text", "pickle", "half"])
+@pytest.mark.parametrize("kind", ["absent", "text", "pickle", "cut", "half", "other"])
 def test_files_that_hold_no_decoder_are_refused(files: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "file.npz"
+    path = tmp_path / "file.pt"
     if kind == "text":
         path.write_text("no archive")
     elif kind == "pickle":
-        np.savez(path, about=np.array([{"sizes": 1}], dtype=object))
+        torch.save(files[0], path)
+    elif kind == "cut":
+        path.write_bytes(files[0].read_bytes()[:-100])
     elif kind == "half":
-        with np.load(files[0]) as data:
-            np.savez(path, **{name: data[name] for name in data.files if "blocks.2" not in name})
-    with pytest.raises(ValueError, match="holds no decoder"):
+        stored = torch.load(files[0], weights_only=True)
+        stored["model"] = {name: value for name, value in stored["model"].items() if "blocks.2" not in name}
+        torch.save(stored, path)
+    elif kind == "other":
+        torch.save([1, 2], path)
+    with pytest.raises(ValueError, match="holds no decoder") as refused:
         load_models(path)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_a_character_that_the_draft_does_not_know(files: tuple[Path, Path], capsys: Any) -> None:

@@ -16,13 +16,12 @@ from edgebook.decoding import (
     Sampling,
     acceptance,
     distribution,
-    draws_from,
     expected_tokens,
     pick,
-    residual,
     verify,
-    verify_greedy,
 )
+from edgebook.decoding.draws import draws_from
+from edgebook.decoding.speculative import residual, verify_greedy
 from edgebook.ledger.statistics import holm
 
 SEEDS = range(5)

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebook.federated import RoundPlan, client_seed, derived_rng, late_clients, sample_clients
+from edgebook.federated import RoundPlan, client_seed
+from edgebook.federated.randomness import derived_rng
+from edgebook.federated.sampling import late_clients, sample_clients
 
 
 @given(st.integers(1, 30), st.data(), st.integers(0, 99), st.integers(1, 50))

@@ -31,7 +31,6 @@ def scale_to_cost(
     Returns
     -------
     tuple of int, (layers,)
-        The widths.
 
     Raises
     ------
@@ -55,32 +54,21 @@ def scale_to_cost(
     return _nearest_rounding(floor(low), [low * entry for entry in shape], target, cost)
 
 
-def random_shape(widths: Sequence[int], generator: torch.Generator, *, spread: float = 2.0) -> list[float]:
-    """Multiply each width by an independent factor, log-uniform between 1/spread and spread.
+def random_shape(widths: Sequence[int], generator: torch.Generator) -> list[float]:
+    """Multiply each width by an independent factor, log-uniform between 1/2 and 2.
 
     Parameters
     ----------
     widths : sequence of int, (layers,)
-        The widths to vary.
     generator : torch.Generator
-        Source of the factors.
-    spread : float
-        Largest factor, above 1.
 
     Returns
     -------
     list of float, (layers,)
         Relative widths, for `scale_to_cost`.
-
-    Raises
-    ------
-    ValueError
-        The spread is not above 1.
     """
-    if spread <= 1:
-        raise ValueError(f"spread must be above 1, got {spread}.")
     exponents = 2 * torch.rand(len(widths), generator=generator, dtype=torch.float64) - 1
-    return [width * spread ** float(e) for width, e in zip(widths, exponents, strict=True)]
+    return [width * 2.0 ** float(e) for width, e in zip(widths, exponents, strict=True)]
 
 
 def _nearest_rounding(

@@ -26,7 +26,6 @@ def activation_density(activations: Tensor) -> float:
     Returns
     -------
     float
-        The density, in [0, 1].
 
     Raises
     ------
@@ -48,7 +47,6 @@ class DensityMeter:
     Parameters
     ----------
     model : torch.nn.Module
-        The network to listen to.
     names : iterable of str
         Modules (usually ReLUs) with outputs (N, C, ...).
 
@@ -124,7 +122,6 @@ def saturated(
     Returns
     -------
     bool
-        Whether every layer has settled.
 
     Raises
     ------
@@ -148,7 +145,6 @@ def shrink_widths(widths: Sequence[int], densities: Sequence[float], *, minimum:
     Parameters
     ----------
     widths : sequence of int, (layers,)
-        Widths before the update.
     densities : sequence of float, (layers,)
         Density of each layer, in [0, 1].
     minimum : int
@@ -157,7 +153,6 @@ def shrink_widths(widths: Sequence[int], densities: Sequence[float], *, minimum:
     Returns
     -------
     tuple of int, (layers,)
-        Widths after it.
 
     Raises
     ------

@@ -47,20 +47,21 @@ def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
     return sum(int((first[name] != second[name]).count_nonzero()) for name in first) / total
 
 
-def recent_distance(history: Sequence[Mapping[str, Tensor]], *, window: int = 5) -> float | None:
-    """Return the largest distance between the newest mask and the others of a window.
+def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, tolerance: float = 0.02) -> bool:
+    """Tell whether the masks have settled: all of the last ones are nearer to the newest than the tolerance.
 
     Parameters
     ----------
     history : sequence of mappings of str to Tensor
         One set of masks per epoch, the newest last.
     window : int
-        Masks that are compared, the newest included; at least 2.
+        Masks that are compared, the newest included; at least 2. No bird is found in fewer epochs.
+    tolerance : float
+        Share of entries that may differ, not included.
 
     Returns
     -------
-    float or None
-        The distance, None while there are fewer masks than the window holds.
+    bool
 
     Raises
     ------
@@ -70,35 +71,9 @@ def recent_distance(history: Sequence[Mapping[str, Tensor]], *, window: int = 5)
     if window < 2:
         raise ValueError(f"window must be at least 2, got {window}.")
     if len(history) < window:
-        return None
+        return False
     *older, newest = history[-window:]
-    return max(mask_distance(newest, masks) for masks in older)
-
-
-def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, tolerance: float = 0.02) -> bool:
-    """Tell whether the masks have settled: all of the last ones are nearer to the newest than the tolerance.
-
-    Parameters
-    ----------
-    history : sequence of mappings of str to Tensor
-        One set of masks per epoch, the newest last.
-    window : int
-        As in `recent_distance`; no bird is found in fewer epochs.
-    tolerance : float
-        Share of entries that may differ, not included.
-
-    Returns
-    -------
-    bool
-        Whether the search may stop.
-
-    Raises
-    ------
-    ValueError
-        The window is below 2.
-    """
-    distance = recent_distance(history, window=window)
-    return distance is not None and distance < tolerance
+    return all(mask_distance(newest, masks) < tolerance for masks in older)
 
 
 def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:
@@ -116,7 +91,6 @@ def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:
     Returns
     -------
     float
-        The rate.
 
     Raises
     ------

@@ -17,59 +17,29 @@ from typing import NamedTuple
 
 
 class SearchPhase(NamedTuple):
-    """A stretch of training.
+    """A stretch of training."""
 
-    Attributes
-    ----------
-    epochs : float
-        Epochs trained.
-    images : int
-        Images in an epoch.
-    steps : int
-        Time steps T of each image.
-    """
-
-    epochs: float
-    images: int
-    steps: int
+    epochs: float  #: epochs trained
+    images: int  #: images in an epoch
+    steps: int  #: time steps T of each image
 
 
-def image_layer_steps(layers: int, steps: int, *, held: int = 1) -> int:
-    """Count the layer-steps of one forward pass of one image.
-
-    Parameters
-    ----------
-    layers : int
-        Layers with weights.
-    steps : int
-        Time steps T.
-    held : int
-        Layers that run once per image: 1 under direct coding whose current is kept, 0 where the input is spikes.
-
-    Returns
-    -------
-    int
-        held + (layers - held) T.
-
-    Raises
-    ------
-    ValueError
-        No layer, no step, or more layers held than there are.
-    """
-    if layers < 1 or steps < 1 or not 0 <= held <= layers:
-        raise ValueError(f"layers and steps must be at least 1, held 0 to layers, got {layers}, {steps} and {held}.")
-    return held + (layers - held) * steps
+def image_layer_steps(layers: int, steps: int) -> int:
+    """Count the layer-steps N(T) of one forward pass of one image."""
+    if layers < 1 or steps < 1:
+        raise ValueError(f"layers and steps must be at least 1, got {layers} and {steps}.")
+    return 1 + (layers - 1) * steps
 
 
-def search_layer_steps(phases: Sequence[SearchPhase], layers: int, *, held: int = 1) -> float:
+def search_layer_steps(phases: Sequence[SearchPhase], layers: int) -> float:
     """Count the layer-steps of a whole search.
 
     Parameters
     ----------
     phases : sequence of SearchPhase
         All training that the search needs; the final training of the ticket is not part of it.
-    layers, held
-        As in `image_layer_steps`.
+    layers : int
+        Layers with weights.
 
     Returns
     -------
@@ -79,14 +49,14 @@ def search_layer_steps(phases: Sequence[SearchPhase], layers: int, *, held: int 
     Raises
     ------
     ValueError
-        As in `image_layer_steps`, or a negative number of epochs or images.
+        No layer, no step, or a negative number of epochs or images.
     """
     if any(phase.epochs < 0 or phase.images < 0 for phase in phases):
         raise ValueError("Epochs and images must not be negative.")
-    return sum(phase.epochs * phase.images * image_layer_steps(layers, phase.steps, held=held) for phase in phases)
+    return sum(phase.epochs * phase.images * image_layer_steps(layers, phase.steps) for phase in phases)
 
 
-def largest_saving(layers: int, steps: int, early: int, *, held: int = 1) -> float:
+def largest_saving(layers: int, steps: int, early: int) -> float:
     """Return by how much a search at fewer steps can be cheaper at most: where all of it runs at them.
 
     Parameters
@@ -95,17 +65,14 @@ def largest_saving(layers: int, steps: int, early: int, *, held: int = 1) -> flo
         Layers with weights.
     steps, early : int
         T and T'.
-    held : int
-        As in `image_layer_steps`.
 
     Returns
     -------
     float
-        N(T) / N(T').
 
     Raises
     ------
     ValueError
-        As in `image_layer_steps`.
+        No layer or no step.
     """
-    return image_layer_steps(layers, steps, held=held) / image_layer_steps(layers, early, held=held)
+    return image_layer_steps(layers, steps) / image_layer_steps(layers, early)

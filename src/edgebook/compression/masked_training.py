@@ -58,8 +58,6 @@ def train_masked(
     *,
     epochs: int,
     lr: float,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
     batch_size: int = 128,
     seed: int = 0,
     speed: float = 1.0,
@@ -78,8 +76,8 @@ def train_masked(
         Which weights are alive; weights without a mask are free.
     epochs : int
         Passes over the data, over which the learning rate goes through its schedule; 0 is allowed.
-    lr, momentum, weight_decay : float
-        Of a fresh SGD; the rate is the one at the start.
+    lr : float
+        Rate at the start, of a fresh SGD with momentum 0.9 and weight decay 5e-4.
     batch_size : int
         Images per step; the batches of an epoch differ by at most one image.
     seed : int
@@ -95,14 +93,13 @@ def train_masked(
     Returns
     -------
     int
-        Epochs trained.
 
     Raises
     ------
     ValueError
         Images and labels differ in number, or fewer than two images; and as in `hold_masks`.
     """
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
     hold_masks(optimizer, model, masks)
     if speed != 1:  # the shared loop has set the rate of the intended schedule by now
         done, total = count(), epochs * max(1, math.ceil(len(x) / batch_size))

@@ -60,19 +60,7 @@ def dense_masks(model: nn.Module) -> Masks:
 
 
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Set the pruned weights of a network to zero, in place.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    masks : mapping of str to Tensor
-        Parameters that are not named stay as they are.
-
-    Raises
-    ------
-    ValueError
-        A name is no parameter of the model, or a mask is no bool tensor of its shape.
-    """
+    """Set the pruned weights of a network to zero, in place; raises what `hold_masks` does."""
     with torch.no_grad():
         for weight, mask in _pairs(model, masks):
             weight.masked_fill_(~mask.to(weight.device), 0.0)  # not a product, which would keep NaN and make -0
@@ -91,6 +79,7 @@ def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mappin
         Any optimiser of the model's parameters.
     model : torch.nn.Module
     masks : mapping of str to Tensor
+        Weights without a mask are free.
 
     Returns
     -------
@@ -100,7 +89,7 @@ def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mappin
     Raises
     ------
     ValueError
-        As in `apply_masks`.
+        A name is no parameter of the model, or a mask is no bool tensor of its shape.
     """
     apply_masks(model, masks)
     pairs = [(weight, ~mask.to(weight.device)) for weight, mask in _pairs(model, masks)]
@@ -123,7 +112,6 @@ def count_alive(masks: Mapping[str, Tensor]) -> int:
     Returns
     -------
     int
-        Entries that are true.
     """
     return sum(int(mask.count_nonzero()) for mask in masks.values())
 
@@ -144,6 +132,11 @@ def sparsity(masks: Mapping[str, Tensor]) -> float:
     ------
     ValueError
         The masks hold no entry.
+
+    Examples
+    --------
+    >>> sparsity({"a": torch.tensor([True, False]), "b": torch.tensor([True, True])})
+    0.25
     """
     total = sum(mask.numel() for mask in masks.values())
     if total == 0:
@@ -178,11 +171,11 @@ def pack_masks(masks: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
     dict of str to dict
         For each name its ``shape``, and its ``bits`` in base64.
     """
-    packed = {name: np.packbits(mask.cpu().numpy().reshape(-1)).tobytes() for name, mask in masks.items()}
-    return {
-        name: {"shape": list(mask.shape), "bits": base64.b64encode(packed[name]).decode("ascii")}
-        for name, mask in masks.items()
-    }
+
+    def bits(mask: Tensor) -> str:
+        return base64.b64encode(np.packbits(mask.cpu().numpy().reshape(-1)).tobytes()).decode("ascii")
+
+    return {name: {"shape": list(mask.shape), "bits": bits(mask)} for name, mask in masks.items()}
 
 
 def unpack_masks(packed: Mapping[str, Mapping[str, Any]]) -> Masks:
@@ -206,7 +199,6 @@ def unpack_masks(packed: Mapping[str, Mapping[str, Any]]) -> Masks:
 
 
 def _pairs(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-    """Return each masked parameter with its mask."""
     parameters = dict(model.named_parameters())
     for name, mask in masks.items():
         if name not in parameters:

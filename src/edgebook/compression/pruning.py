@@ -50,7 +50,6 @@ def top_channels(score: Tensor, count: int, *, tie_break: Tensor | None = None) 
     Returns
     -------
     list of int
-        The chosen channels.
 
     Raises
     ------

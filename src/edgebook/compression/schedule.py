@@ -12,21 +12,11 @@ from edgebook.compression.density import DensityMeter, saturated
 
 
 class DensityPhase(NamedTuple):
-    """What one phase of training showed.
+    """What one phase of training showed."""
 
-    Attributes
-    ----------
-    epochs : int
-        Epochs trained until saturation, or the longest allowed.
-    history : list of list of float, (epochs, widths)
-        Density of each width in each epoch.
-    channels : list of Tensor, each float64 (C,)
-        Density of each channel in the last epoch.
-    """
-
-    epochs: int
-    history: list[list[float]]
-    channels: list[Tensor]
+    epochs: int  #: trained until saturation, or the longest allowed
+    history: list[list[float]]  #: (epochs, widths): density of each width in each epoch
+    channels: list[Tensor]  #: float64 (C,) for each width: density of each channel in the last epoch
 
     @property
     def density(self) -> list[float]:
@@ -41,7 +31,6 @@ def density_phase(
     *,
     window: int = 3,
     tolerance: float = 0.01,
-    minimum: int = 5,
 ) -> DensityPhase:
     """Train a network while counting its activations, and stop when their density has saturated.
 
@@ -56,13 +45,12 @@ def density_phase(
     train : callable
         Trains the model and calls its argument after each epoch, ending when that returns True;
         returns the epochs trained.
-    window, tolerance, minimum
+    window, tolerance : int, float
         As for `saturated`.
 
     Returns
     -------
     DensityPhase
-        Epochs, densities of every epoch, and the density of each channel at the end.
     """
     history: list[list[float]] = []
     channels: list[Tensor] = []
@@ -74,7 +62,7 @@ def density_phase(
             groups = [torch.stack([per_channel[name] for name in group]) for group in activations]  # (layers, C)
             history.append([float(group.mean(1).max()) for group in groups])
             channels[:] = [group.mean(0).cpu() for group in groups]
-            return saturated(history, window=window, tolerance=tolerance, minimum=minimum)
+            return saturated(history, window=window, tolerance=tolerance)
 
         epochs = train(on_epoch)
     return DensityPhase(epochs, history, channels)

@@ -19,25 +19,7 @@ Scope = Literal["global", "layer"]
 
 
 def count_kept(alive: int, fraction: float) -> int:
-    r"""How many of so many weights stay when a fraction is pruned: :math:`n - \lfloor p n + 1/2 \rfloor`.
-
-    Parameters
-    ----------
-    alive : int
-        `n`, at least 0.
-    fraction : float
-        `p`, in [0, 1].
-
-    Returns
-    -------
-    int
-        0 to `n`.
-
-    Raises
-    ------
-    ValueError
-        A fraction outside [0, 1] or a negative count.
-    """
+    r"""How many of `n` weights stay when a fraction `p` of them is pruned: :math:`n - \lfloor p n + 1/2 \rfloor`."""
     if not 0 <= fraction <= 1 or alive < 0:
         raise ValueError(f"fraction must lie between 0 and 1 and the count must not be negative, got {fraction}.")
     return alive - math.floor(fraction * alive + 0.5)
@@ -51,7 +33,6 @@ def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, T
     scores : mapping of str to Tensor
         One score per weight, by name; larger is better.
     count : int
-        How many stay.
     masks : mapping of str to Tensor, optional
         Only their living entries can stay; without them, all can.
 
@@ -81,38 +62,6 @@ def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, T
     return {name: part.reshape(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
 
 
-def keep_largest_per_layer(
-    scores: Mapping[str, Tensor], counts: Mapping[str, int], masks: Mapping[str, Tensor] | None = None
-) -> Masks:
-    """Keep so many entries in each layer, those with the largest scores.
-
-    Parameters
-    ----------
-    scores : mapping of str to Tensor
-        One score per weight, by name.
-    counts : mapping of str to int
-        How many stay in each layer.
-    masks : mapping of str to Tensor, optional
-        As in `keep_largest`.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Masks with exactly these numbers of living entries.
-
-    Raises
-    ------
-    ValueError
-        As in `keep_largest`.
-    """
-    if set(counts) != set(scores) or (masks is not None and set(masks) != set(scores)):
-        raise ValueError(f"Scores, counts and masks must name the same weights, got {sorted(scores)}.")
-    kept: Masks = {}
-    for name, score in scores.items():
-        kept |= keep_largest({name: score}, counts[name], None if masks is None else {name: masks[name]})
-    return kept
-
-
 def prune_by_magnitude(
     model: nn.Module, masks: Mapping[str, Tensor], fraction: float, *, scope: Scope = "global"
 ) -> Masks:
@@ -123,7 +72,6 @@ def prune_by_magnitude(
     model : torch.nn.Module
         Its weights are read and not changed.
     masks : mapping of str to Tensor
-        Which weights are alive.
     fraction : float
         Share of the living weights to prune, in [0, 1].
     scope : {"global", "layer"}
@@ -132,7 +80,6 @@ def prune_by_magnitude(
     Returns
     -------
     dict of str to Tensor
-        The new masks.
 
     Raises
     ------
@@ -144,12 +91,15 @@ def prune_by_magnitude(
     if unknown:
         raise ValueError(f"The model has no prunable weight of that name and shape: {', '.join(unknown)}.")
     scores = {name: weights[name].detach().abs() for name in masks}
-    if scope == "global":
-        return keep_largest(scores, count_kept(count_alive(masks), fraction), masks)
-    if scope != "layer":
+    ranked_together = {"global": [list(masks)], "layer": [[name] for name in masks]}
+    if scope not in ranked_together:
         raise ValueError(f"scope must be global or layer, got {scope!r}.")
-    counts = {name: count_kept(int(mask.count_nonzero()), fraction) for name, mask in masks.items()}
-    return keep_largest_per_layer(scores, counts, masks)
+    kept: Masks = {}
+    for names in ranked_together[scope]:
+        living = {name: masks[name] for name in names}
+        count = count_kept(count_alive(living), fraction)
+        kept |= keep_largest({name: scores[name] for name in names}, count, living)
+    return kept
 
 
 def random_masks(
@@ -163,7 +113,6 @@ def random_masks(
     Parameters
     ----------
     like : mapping of str to Tensor
-        The masks to match.
     generator : torch.Generator
         Source of the draws, on the CPU.
     density : {"matched", "uniform"}

@@ -31,7 +31,6 @@ def copy_parameters(model: nn.Module) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        Copies by name.
     """
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
@@ -64,28 +63,14 @@ def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[st
     apply_masks(model, masks)
 
 
-class Round(NamedTuple):
-    """One round of training and what came before it.
+class PruningRound(NamedTuple):
+    """One round of training and what came before it."""
 
-    Attributes
-    ----------
-    index : int
-        0 for the dense network.
-    masks : dict of str to Tensor
-        The masks it was trained with.
-    sparsity : float
-        Their share of pruned weights.
-    result : Any
-        What `train` returned.
-    rewound : dict of str to Tensor
-        The parameters that later rounds start from.
-    """
-
-    index: int
-    masks: Masks
-    sparsity: float
-    result: Any
-    rewound: dict[str, Tensor]
+    index: int  #: 0 for the dense network
+    masks: Masks  #: that it was trained with
+    sparsity: float  #: their share of pruned weights
+    result: Any  #: what `train` returned
+    rewound: dict[str, Tensor]  #: the parameters that later rounds start from
 
 
 def iterative_pruning(
@@ -96,7 +81,7 @@ def iterative_pruning(
     fraction: float = 0.25,
     rewind_epoch: int = 0,
     scope: Scope = "global",
-) -> Iterator[Round]:
+) -> Iterator[PruningRound]:
     """Iterative magnitude pruning with late rewinding: yield each round once it is trained.
 
     The first round trains the dense network. Every later one prunes a fraction of the living weights by their size at
@@ -121,7 +106,7 @@ def iterative_pruning(
 
     Yields
     ------
-    Round
+    PruningRound
         With a sparsity of 1 - (1 - fraction)^index up to rounding.
 
     Raises
@@ -145,4 +130,4 @@ def iterative_pruning(
         result = train(index, masks, on_epoch)
         if not kept:
             raise ValueError(f"The first round must report epoch {rewind_epoch}, to which weights are rewound.")
-        yield Round(index, masks, sparsity(masks), result, kept)
+        yield PruningRound(index, masks, sparsity(masks), result, kept)

@@ -10,44 +10,24 @@ from torch import Tensor
 
 from edgebook.decoding.draws import Draws
 from edgebook.decoding.protocol import LanguageModel, StagedSession
-from edgebook.decoding.speculative import Sampling, Verdict, distribution, verify, verify_greedy
+from edgebook.decoding.speculative import Sampling, Verification, distribution, verify, verify_greedy
 
 
 class Outcome(NamedTuple):
-    """What an exit, or the whole target, makes of a draft.
+    """What an exit, or the whole target, makes of a draft."""
 
-    Attributes
-    ----------
-    exit : int
-        0 for the first exit; the number of exits for the target itself, whose outcome is final.
-    final : bool
-        Whether it is the target's own; every other one is provisional and must never be shown as text.
-    accepted, token : int
-        Accepted tokens, and the one after them.
-    confidence : float
-        Largest probability (temperature 1) at the place of that token.
-    """
-
-    exit: int
-    final: bool
-    accepted: int
-    token: int
-    confidence: float
+    exit: int  #: 0 for the first exit; the number of exits for the target itself, whose outcome is final
+    final: bool  #: whether it is the target's own; every other one is provisional and must never be shown as text
+    accepted: int  #: how many tokens
+    token: int  #: the one after them
+    confidence: float  #: largest probability (temperature 1) at the place of that token
 
 
 class Cloud:
-    """The server of one text.
+    """The server of one text: a target whose exits speak up where its sessions are staged.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The target; where its sessions are staged, exits speak up.
-    prompt : sequence of int
-        At least one token.
-    sampling, draws : Sampling, Draws
-        As on the other side.
-    exit_draws : Draws, optional
-        Numbers of the exits' own, as a control; they share the target's where None.
+    `sampling` and `draws` are those of the other side. `exit_draws` are numbers of the exits' own, as a control; they
+    share the target's where None.
     """
 
     def __init__(
@@ -64,23 +44,11 @@ class Cloud:
         self._sampling, self._draws, self._exit_draws = sampling, draws, exit_draws or draws
 
     def verify(self, tokens: Sequence[int], distributions: Tensor | None, *, exits: bool = True) -> Iterator[Outcome]:
-        """Verify a draft for the text so far.
+        """Verify g drafted tokens, which may be none, for the text so far.
 
-        The text grows when the final outcome is out. Where the iterator is left before, nothing has happened.
-
-        Parameters
-        ----------
-        tokens : sequence of int
-            g drafted tokens; may be none.
-        distributions : Tensor, (g, V), or None
-            What they were drawn from; not used in greedy decoding.
-        exits : bool
-            Whether exits are asked.
-
-        Yields
-        ------
-        Outcome
-            Of each exit in turn, with the same random numbers, and the final one last.
+        Yields the outcome of each exit in turn, with the same random numbers, and the final one last; `distributions`
+        (g, V), from which the tokens were drawn, are not used in greedy decoding. The text grows when the final outcome
+        is out. Where the iterator is left before, nothing has happened.
         """
         tokens = list(tokens)
         start = len(self.text)
@@ -90,7 +58,8 @@ class Cloud:
         last = self.session.exits if staged else 0
         try:
             for number, logits in enumerate(steps):
-                outcome = self._outcome(number, number == last, tokens, distributions, logits, start)
+                found = self._verification(tokens, distributions, logits, start, final=number == last)
+                outcome = self._outcome(number, found, logits, final=number == last)
                 if outcome.final:
                     self.text += [*tokens[: outcome.accepted], outcome.token]
                 yield outcome
@@ -98,24 +67,21 @@ class Cloud:
             # Accepted tokens stay in the cache; the one after them has not been read yet.
             self.session.crop(min(self.session.length, max(len(self.text) - 1, start - 1)))
 
-    def _outcome(
-        self, number: int, final: bool, tokens: list[int], drawn: Tensor | None, logits: Tensor, start: int
-    ) -> Outcome:
+    def _verification(
+        self, tokens: list[int], drawn: Tensor | None, logits: Tensor, start: int, *, final: bool
+    ) -> Verification:
         proposed = torch.tensor(tokens, dtype=torch.long, device=logits.device)
         if self._sampling.greedy:
-            found = verify_greedy(proposed, logits)
-        else:
-            found = self._sampled(proposed, drawn, logits, (self._draws if final else self._exit_draws, start))
-        accepted, token = int(found.accepted), int(found.token)
-        confidence = 1.0 if final else float(logits[accepted].float().softmax(-1).max())
-        return Outcome(number, final, accepted, token, confidence)
+            return verify_greedy(proposed, logits)
+        if drawn is None and tokens:
+            raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
+        target = distribution(logits, self._sampling)  # (g + 1, V)
+        drawn = drawn.to(logits.device) if tokens else target[:0]  # (g, V)
+        draws = self._draws if final else self._exit_draws
+        uniforms, last = (u.to(logits.device) for u in draws.accept(start, len(tokens)))
+        return verify(proposed, drawn, target, uniforms, last)
 
-    def _sampled(self, proposed: Tensor, drawn: Tensor | None, logits: Tensor, numbers: tuple[Draws, int]) -> Verdict:
-        target = distribution(logits, self._sampling)
-        if drawn is None or not len(proposed):
-            if len(proposed):
-                raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
-            drawn = target[:0]
-        draws, start = numbers
-        uniforms, last = (u.to(logits.device) for u in draws.accept(start, len(proposed)))
-        return verify(proposed, drawn.to(logits.device), target, uniforms, last)
+    def _outcome(self, number: int, found: Verification, logits: Tensor, *, final: bool) -> Outcome:
+        accepted = int(found.accepted)
+        confidence = 1.0 if final else float(logits[accepted].float().softmax(-1).max())
+        return Outcome(number, final, accepted, int(found.token), confidence)

@@ -1,4 +1,4 @@
-"""What a text costs: closed forms of its latency, API tokens, calls, and energy at the edge."""
+"""What a text costs: closed forms of its latency, API tokens and calls."""
 
 from __future__ import annotations
 
@@ -6,40 +6,31 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgebook.decoding.cloud import Outcome
-from edgebook.decoding.generation import Round
-from edgebook.decoding.timeline import Timeline, Times
+from edgebook.decoding.generation import DraftRound
+from edgebook.decoding.timeline import Times
 
 
-def round_seconds(times: Times, drafted: int, hit_rate: float = 0.0) -> float:
-    r"""Return the mean time of a round, in closed form.
+def round_seconds(times: Times, drafted: int) -> float:
+    r"""Return the time of a round whose draft was not begun ahead of time, in closed form.
 
-    .. math:: R = g T_d + T_\uparrow + T_v + T_A + T_\downarrow - h \min\left(g T_d,\ (1 - e) T_v\right)
+    .. math:: R = g T_d + T_\uparrow + T_v + T_A + T_\downarrow
+
+    Where the draft was begun when an exit's outcome, at share `e` of the pass, was at the edge, a round is shorter by
+    :math:`\min(g T_d, (1 - e) T_v)`.
 
     Parameters
     ----------
     times : Times
-        With one exit at share `e` of the pass, or none; without, :math:`T_A = h = 0`.
+        Its adapters take :math:`T_A` together.
     drafted : int
         Tokens `g` of a draft.
-    hit_rate : float
-        Share `h` of the rounds whose draft was begun when the exit's outcome was at the edge.
 
     Returns
     -------
     float
         Seconds.
-
-    Raises
-    ------
-    ValueError
-        More than one exit, or a hit rate outside [0, 1].
     """
-    if len(times.exits) > 1 or not 0 <= hit_rate <= 1:
-        raise ValueError(f"One exit at most and a hit rate in [0, 1] are needed, got {times.exits} and {hit_rate}.")
-    drafting = drafted * times.draft_step
-    plain = drafting + times.up + times.whole_pass + times.down
-    saved = sum(min(drafting, (1 - share) * times.verify) for share in times.exits.values())
-    return plain - hit_rate * saved
+    return drafted * times.draft_step + times.up + times.whole_pass + times.down
 
 
 def alone_seconds(times: Times, tokens: int, *, streamed: bool = True) -> float:
@@ -63,23 +54,23 @@ def alone_seconds(times: Times, tokens: int, *, streamed: bool = True) -> float:
     return tokens * alone + (times.up + times.down) * (1 if streamed else tokens)
 
 
-def forced(rounds: Sequence[Round], hit: bool) -> list[Round]:
+def forced(rounds: Sequence[DraftRound], hit: bool) -> list[DraftRound]:
     """Return rounds whose exits are always right, or always wrong, with full confidence: the bounds of any exit.
 
     Parameters
     ----------
-    rounds : sequence of Round
+    rounds : sequence of DraftRound
         From `trace`.
     hit : bool
         Which of the two.
 
     Returns
     -------
-    list of Round
+    list of DraftRound
         Everything but the exits as it was.
     """
 
-    def outcome(step: Round, number: int) -> Outcome:
+    def outcome(step: DraftRound, number: int) -> Outcome:
         token = step.outcome.token if hit else -2 - number  # no token at all
         return Outcome(number, False, step.outcome.accepted, token, 1.0)
 
@@ -87,7 +78,7 @@ def forced(rounds: Sequence[Round], hit: bool) -> list[Round]:
 
 
 class ApiTokens(NamedTuple):
-    """Tokens that a provider counts, read and written, and calls."""
+    """Tokens that a provider counts, read and written, and calls; one where the target writes a text by itself."""
 
     read: int
     written: int
@@ -98,12 +89,12 @@ class ApiTokens(NamedTuple):
         return self.read * per_read + self.written * per_written
 
 
-def api_tokens(rounds: Sequence[Round], *, caching: bool) -> ApiTokens:
+def api_tokens(rounds: Sequence[DraftRound], *, caching: bool) -> ApiTokens:
     """Count what a provider would charge for the verifications of a text.
 
     Parameters
     ----------
-    rounds : sequence of Round
+    rounds : sequence of DraftRound
         From `trace`.
     caching : bool
         Whether a prefix that an earlier call has read is free; otherwise each call pays for all of it again.
@@ -116,37 +107,3 @@ def api_tokens(rounds: Sequence[Round], *, caching: bool) -> ApiTokens:
     before = [step.position for step in rounds]
     read = before[0] if caching else sum(before)
     return ApiTokens(read + sum(step.drafted for step in rounds), len(rounds), len(rounds))
-
-
-def api_tokens_alone(prompt: int, tokens: int) -> ApiTokens:
-    """Count what a provider charges where the target writes a text by itself in one call.
-
-    Parameters
-    ----------
-    prompt, tokens : int
-        Tokens read and written.
-
-    Returns
-    -------
-    ApiTokens
-        One call.
-    """
-    return ApiTokens(prompt, tokens, 1)
-
-
-def edge_energy(timeline: Timeline, joules_per_step: float, idle_watts: float = 0.0) -> float:
-    """Return the energy of the edge for a text.
-
-    Parameters
-    ----------
-    timeline : Timeline
-        From `simulate`; steps of dropped drafts count.
-    joules_per_step, idle_watts : float
-        Of a drafted token, and of waiting.
-
-    Returns
-    -------
-    float
-        Joules.
-    """
-    return timeline.draft_steps * joules_per_step + (timeline.seconds - timeline.edge_busy) * idle_watts

@@ -26,36 +26,13 @@ class Draws(NamedTuple):
     seed: int
 
     def draft(self, position: int, count: int) -> Tensor:
-        """Return the numbers that the draft of a round is drawn with.
-
-        Parameters
-        ----------
-        position : int
-            Tokens before the round.
-        count : int
-            Tokens to be drafted.
-
-        Returns
-        -------
-        Tensor, (count,)
-            Double precision.
-        """
+        """Return the numbers (count,), in double precision, that a draft after so many tokens is drawn with."""
         return self._uniform(1, position, count)
 
     def accept(self, position: int, count: int) -> tuple[Tensor, Tensor]:
-        """Return the numbers of the acceptance tests of a round, and that of the token after them.
+        """Return the numbers (count,) of the acceptance tests of a round, and that of the token after them, ().
 
-        Parameters
-        ----------
-        position : int
-            Tokens before the round.
-        count : int
-            Drafted tokens.
-
-        Returns
-        -------
-        uniforms, last : Tensor, (count,) and ()
-            Double precision; `last` does not depend on the count.
+        Both are in double precision; the second does not depend on the count.
         """
         drawn = self._uniform(2, position, count + 1)
         return drawn[1:], drawn[0]
@@ -67,18 +44,7 @@ class Draws(NamedTuple):
 
 
 def draws_from(generator: torch.Generator | None) -> Draws:
-    """Take a seed from a generator, which moves on by one number.
-
-    Parameters
-    ----------
-    generator : torch.Generator, optional
-        On any device; seed 0 where there is none.
-
-    Returns
-    -------
-    Draws
-        For one text.
-    """
+    """Take a seed from a generator, which moves on by one number; seed 0 where there is none."""
     if generator is None:
         return Draws(0)
     return Draws(int(torch.randint(2**62, (), generator=generator, device=generator.device)))

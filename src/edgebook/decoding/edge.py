@@ -14,21 +14,11 @@ from edgebook.decoding.speculative import Sampling, distribution, pick
 
 
 class Draft(NamedTuple):
-    """Proposed tokens, with the distributions that they were drawn from.
+    """Proposed tokens, with the distributions that they were drawn from."""
 
-    Attributes
-    ----------
-    position : int
-        Tokens of the text before them.
-    tokens : list of int
-        At most as many as a round drafts.
-    distributions : Tensor, (g, V), or None
-        Single precision; None in greedy decoding, whose test needs tokens alone.
-    """
-
-    position: int
-    tokens: list[int]
-    distributions: Tensor | None
+    position: int  #: tokens of the text before them
+    tokens: list[int]  #: at most as many as a round drafts
+    distributions: Tensor | None  #: (g, V), single precision; None in greedy decoding, whose test needs tokens alone
 
 
 class Reader:
@@ -51,18 +41,9 @@ class Reader:
 
 
 class Drafting:
-    """A draft in the making, one token a step, so that it can be left at any time.
+    """A draft of `count` tokens after a prefix in the making, one token a step, so that it can be left at any time.
 
-    Parameters
-    ----------
-    reader : Reader
-        Of the draft model; several drafts can share one.
-    prefix : list of int
-        The text that it goes on from.
-    count : int
-        Tokens to draft.
-    sampling, draws : Sampling, Draws
-        As on the other side.
+    Several drafts can share a reader.
     """
 
     def __init__(self, reader: Reader, prefix: list[int], count: int, sampling: Sampling, draws: Draws) -> None:
@@ -98,22 +79,8 @@ class Drafting:
 class Edge:
     """The client of one text: what is verified, the draft of the present round, and drafts made ahead.
 
-    Nothing but verified tokens ever enters `text`.
-
-    Parameters
-    ----------
-    model : LanguageModel
-        The draft model.
-    prompt : sequence of int
-        At least one token.
-    max_new_tokens : int
-        Tokens to be made.
-    drafted : int
-        Tokens of a draft; fewer at the end of the text.
-    sampling, draws : Sampling, Draws
-        As on the other side.
-    stop : int, optional
-        A token that ends the text.
+    Nothing but verified tokens ever enters `text`. A draft has `drafted` tokens, fewer at the end of the text; the
+    token `stop` ends it.
     """
 
     def __init__(

@@ -10,14 +10,13 @@ the decoder's own kind and a layer norm.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.decoding.fitting import optimise, windows
+from edgebook.decoding.fitting import optimise
 from edgebook.networks.decoder import Block, CharacterDecoder, DecoderSession, causal_mask
 
 Features = Callable[[Tensor, Sequence[int]], tuple[list[Tensor], Tensor]]
@@ -96,24 +95,12 @@ class StagedDecoder:
         self.vocabulary, self.longest = model.vocabulary, min(model.longest, exits.longest)
 
     def session(self) -> StagedDecoderSession:
-        """Return a new text with nothing read.
-
-        Returns
-        -------
-        StagedDecoderSession
-            Independent of all others.
-        """
+        """Return a new text with nothing read, independent of all others."""
         return StagedDecoderSession(self.model, self.exits)
 
 
 class StagedDecoderSession(DecoderSession):
-    """What a decoder and its exits have read of one text.
-
-    Parameters
-    ----------
-    model, exits
-        As for `StagedDecoder`.
-    """
+    """What a decoder and its exits have read of one text."""
 
     def __init__(self, model: CharacterDecoder, exits: Exits) -> None:
         super().__init__(model)
@@ -172,7 +159,6 @@ def distill(
     ValueError
         As `fit_decoder`.
     """
-    device = exits.norms[0].weight.device
 
     def loss(batch: Tensor) -> Tensor:
         with torch.no_grad():
@@ -182,7 +168,5 @@ def distill(
         said = [x.log_softmax(-1).flatten(0, 1) for x in found]
         return torch.stack([F.kl_div(x, target, log_target=True, reduction="batchmean") for x in said]).sum()
 
-    batches = (batch.to(device) for batch in windows(text, steps, batch_size, window, seed))
-    losses = optimise(exits, loss, batches, steps=steps, lr=lr)
-    kept = losses[-math.ceil(steps / 10) :]
-    return sum(kept) / len(kept) / len(exits.after)
+    options = {"steps": steps, "batch_size": batch_size, "window": window, "lr": lr, "seed": seed}
+    return optimise(exits, loss, text, **options) / len(exits.after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,27 +13,7 @@ from edgebook.networks.decoder import CharacterDecoder
 
 
 def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -> Iterator[Tensor]:
-    """Draw batches of windows from a text.
-
-    Parameters
-    ----------
-    text : Tensor, (N,)
-        Tokens.
-    steps, batch_size, window : int
-        Batches, windows in each, and tokens in a window.
-    seed : int
-        Decides which windows.
-
-    Yields
-    ------
-    Tensor, (batch_size, window)
-        Tokens that follow each other in the text.
-
-    Raises
-    ------
-    ValueError
-        A text shorter than a window, or a number below 1.
-    """
+    """Draw so many batches (batch_size, window) of tokens that follow each other in a text (N,)."""
     if min(steps, batch_size, window) < 1 or len(text) < window:
         raise ValueError(
             f"Steps, batch_size and window must be at least 1 and the text at least a window long, got {steps}, "
@@ -42,48 +22,39 @@ def windows(text: Tensor, steps: int, batch_size: int, window: int, seed: int) -
     generator, places = torch.Generator().manual_seed(seed), torch.arange(window)
     for _ in range(steps):
         starts = torch.randint(len(text) - window + 1, (batch_size, 1), generator=generator)
-        yield text[starts + places]
+        yield text[starts + places]  # (batch_size, 1) + (window,)
 
 
 def optimise(
-    model: nn.Module, loss: Callable[[Tensor], Tensor], batches: Iterable[Tensor], *, steps: int, lr: float
-) -> list[float]:
-    """Lower a loss with AdamW, a tenth of the steps as warm-up and a cosine after it.
+    model: nn.Module, loss: Callable[[Tensor], Tensor], text: Tensor, *,
+    steps: int, batch_size: int, window: int, lr: float, seed: int,
+) -> float:  # fmt: skip
+    """Lower a loss of windows of a text with AdamW; return its mean over the last tenth of the steps.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Its parameters are trained in place; left in evaluation mode.
-    loss : callable
-        From a batch to a scalar.
-    batches : iterable of Tensor
-        One for each step.
-    steps : int
-        Their number, for the schedule.
-    lr : float
-        Peak learning rate.
-
-    Returns
-    -------
-    list of float
-        The loss of each step.
+    The rate rises to its peak over a tenth of the steps and falls along a cosine after it. The model is left in
+    evaluation mode.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
-    warm, losses = max(1, steps // 10), []
-    model.train()
-    for step, batch in enumerate(batches):
+    warm, losses, device = max(1, steps // 10), [], next(model.parameters()).device
+
+    def rate(step: int) -> float:
         done = (step - warm) / max(1, steps - warm)
-        rate = lr * (step + 1) / warm if step < warm else lr * (0.5 + 0.5 * math.cos(math.pi * done))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        value = loss(batch)
+        return lr * (step + 1) / warm if step < warm else lr * (0.5 + 0.5 * math.cos(math.pi * done))
+
+    # The schedule multiplies the optimiser's rate, which is 1, by what the function returns.
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    model.train()
+    for batch in windows(text, steps, batch_size, window, seed):
+        value = loss(batch.to(device))
         optimizer.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         losses.append(float(value.detach()))
     model.eval()
-    return losses
+    kept = losses[-math.ceil(steps / 10) :]
+    return sum(kept) / len(kept)
 
 
 def fit_decoder(
@@ -127,11 +98,7 @@ def fit_decoder(
     def loss(batch: Tensor) -> Tensor:
         return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
-    device = model.head.weight.device
-    batches = (batch.to(device) for batch in windows(text, steps, batch_size, window, seed))
-    losses = optimise(model, loss, batches, steps=steps, lr=lr)
-    kept = losses[-math.ceil(steps / 10) :]
-    return sum(kept) / len(kept)
+    return optimise(model, loss, text, steps=steps, batch_size=batch_size, window=window, lr=lr, seed=seed)
 
 
 @torch.no_grad()

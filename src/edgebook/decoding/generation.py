@@ -17,36 +17,22 @@ from edgebook.decoding.speculative import Sampling, distribution, pick
 Ahead = Literal["none", "exits", "full acceptance", "both"]
 
 
-class Round(NamedTuple):
-    """One draft and what became of it.
+class DraftRound(NamedTuple):
+    """One draft and what became of it."""
 
-    Attributes
-    ----------
-    position, drafted : int
-        Tokens of the text before it, and in it.
-    outcome : Outcome
-        The final one.
-    exits : tuple of Outcome
-        Those of the exits, in their order.
-    guess : tuple of int, or None
-        What the device itself expected, where it was asked.
-    hit : bool
-        Whether the next draft was among those made ahead.
-    """
-
-    position: int
-    drafted: int
-    outcome: Outcome
-    exits: tuple[Outcome, ...]
-    guess: tuple[int, int] | None
-    hit: bool
+    position: int  #: tokens of the text before it
+    drafted: int  #: tokens in it
+    outcome: Outcome  #: the final one
+    exits: tuple[Outcome, ...]  #: those of the exits, in their order
+    guess: tuple[int, int] | None  #: what the device itself expected, where it was asked
+    hit: bool  #: whether the next draft was among those made ahead
 
 
-class Trace(NamedTuple):
+class TracedText(NamedTuple):
     """New tokens of a text, and the rounds that made them."""
 
     tokens: list[int]
-    rounds: list[Round]
+    rounds: list[DraftRound]
 
 
 def generate(
@@ -57,8 +43,6 @@ def generate(
     max_new_tokens: int,
     drafted: int = 4,
     temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
     stop: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -74,8 +58,8 @@ def generate(
         Tokens to make, at least 1.
     drafted : int
         Tokens that the draft proposes in a round; 0 is plain decoding by the target.
-    temperature, top_k, top_p : float, int or None, float
-        As for `Sampling`, on both sides; temperature 0 is greedy.
+    temperature : float
+        Of both sides; 0 is greedy. For more of `Sampling`, see `trace`.
     stop : int, optional
         A token that ends the text.
     generator : torch.Generator, optional
@@ -91,9 +75,9 @@ def generate(
     ValueError
         Vocabularies that differ, an empty prompt, a token outside the vocabulary, or more tokens than a model reads.
     """
-    sampling = Sampling(temperature, top_k, top_p)
     options = {"max_new_tokens": max_new_tokens, "drafted": drafted, "stop": stop}
-    found = trace(target, draft, prompt, sampling=sampling, draws=draws_from(generator), ahead="none", **options)
+    both = {"sampling": Sampling(temperature), "draws": draws_from(generator)}
+    found = trace(target, draft, prompt, ahead="none", **both, **options)
     return torch.tensor(found.tokens, dtype=torch.long)
 
 
@@ -109,8 +93,8 @@ def trace(
     stop: int | None = None,
     ahead: Ahead = "exits",
     exit_draws: Draws | None = None,
-) -> Trace:
-    """Run the whole protocol and keep what happened in each round; times are put to it by `simulate`.
+) -> TracedText:
+    """Run the whole protocol and keep what happened in each round; times are put to it by `replay`.
 
     Parameters
     ----------
@@ -123,11 +107,11 @@ def trace(
     ahead : {"none", "exits", "full acceptance", "both"}
         What next drafts are made on ahead of time: nothing, the outcome of each exit, or the device's own guess.
     exit_draws : Draws, optional
-        As for `Cloud`.
+        Numbers of the exits' own, as a control; they share the target's where None.
 
     Returns
     -------
-    Trace
+    TracedText
         With hits counted as if every exit's outcome were sent and every draft made ahead were kept.
 
     Raises
@@ -144,10 +128,10 @@ def trace(
     cloud, rounds = Cloud(target, prompt, exit_draws=exit_draws, **both), []
     while not edge.finished:
         rounds.append(_round(edge, cloud, ahead))
-    return Trace(edge.new_tokens, rounds)
+    return TracedText(edge.new_tokens, rounds)
 
 
-def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> Round:
+def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> DraftRound:
     proposed = edge.drafting.finish()
     guess = None
     if ahead in ("full acceptance", "both"):
@@ -160,7 +144,7 @@ def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> Round:
             edge.ahead(outcome.accepted, outcome.token).finish()
     *exits, final = outcomes
     hit = edge.confirm(final.accepted, final.token)
-    return Round(proposed.position, len(proposed.tokens), final, tuple(exits), guess, hit)
+    return DraftRound(proposed.position, len(proposed.tokens), final, tuple(exits), guess, hit)
 
 
 def autoregressive(
@@ -181,7 +165,6 @@ def autoregressive(
     Returns
     -------
     list of int
-        The new tokens.
 
     Raises
     ------
@@ -206,13 +189,7 @@ def autoregressive(
 def checked_prompt(
     prompt: Sequence[int] | Tensor, models: Sequence[LanguageModel], max_new_tokens: int, drafted: int
 ) -> list[int]:
-    """Return a prompt as a list of tokens that the models can go on from.
-
-    Raises
-    ------
-    ValueError
-        See `generate`.
-    """
+    """Return a prompt as a list of tokens that the models can go on from, or raise the errors of `generate`."""
     tokens = [int(token) for token in prompt]
     sizes = {model.vocabulary for model in models}
     if len(sizes) > 1:

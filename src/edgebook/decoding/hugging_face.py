@@ -47,19 +47,9 @@ class HuggingFaceModel:
 
     @classmethod
     def load(cls, name: str, **options: Any) -> HuggingFaceModel:
-        """Load a pretrained model.
+        """Load a pretrained model, without exits, from a folder or the hub, for which the network is needed once.
 
-        Parameters
-        ----------
-        name : str
-            A folder, or a name on the hub, for which the network is needed once.
-        **options
-            Passed on to `AutoModelForCausalLM.from_pretrained`.
-
-        Returns
-        -------
-        HuggingFaceModel
-            Without exits.
+        The options are those of `AutoModelForCausalLM.from_pretrained`.
         """
         import_torchvision()  # heals what would make the next import fail
         from transformers import AutoModelForCausalLM
@@ -67,43 +57,22 @@ class HuggingFaceModel:
         return cls(AutoModelForCausalLM.from_pretrained(name, **options))
 
     def session(self) -> HuggingFaceSession:
-        """Return a new text with nothing read.
-
-        Returns
-        -------
-        HuggingFaceSession
-            With exits where the model has some.
-        """
+        """Return a new text with nothing read."""
         return HuggingFaceSession(self) if self.exits is None else StagedHuggingFaceSession(self, self.exits)
 
     @torch.no_grad()
     def features(self, tokens: Tensor, after: Sequence[int] = ()) -> tuple[list[Tensor], Tensor]:
-        """Return hidden states and logits of whole texts, as `CharacterDecoder.features` does.
+        """Return hidden states (B, T, width) after some blocks, counted from 1, and logits (B, T, V) of whole texts.
 
-        Parameters
-        ----------
-        tokens : Tensor, (B, T)
-            On the model's device.
-        after : sequence of int
-            Blocks, from 1, whose outputs are wanted; not the last.
-
-        Returns
-        -------
-        hidden, logits : list of Tensor, (B, T, width), and Tensor, (B, T, V)
-            For the adapters of `Exits`, and their target.
+        They are for the adapters of `Exits` and their target, as those of `CharacterDecoder.features`; the last block
+        cannot be asked for.
         """
         found = self.model(input_ids=tokens, output_hidden_states=True, use_cache=False)
         return [found.hidden_states[number] for number in after], found.logits[..., : self.vocabulary]
 
 
 class HuggingFaceSession:
-    """What a model has read of one text.
-
-    Parameters
-    ----------
-    owner : HuggingFaceModel
-        Whose text it is.
-    """
+    """What a model has read of one text."""
 
     def __init__(self, owner: HuggingFaceModel) -> None:
         from transformers import DynamicCache
@@ -133,13 +102,7 @@ class HuggingFaceSession:
 
 
 class StagedHuggingFaceSession(HuggingFaceSession):
-    """The same with exits, whose outcomes come at the end of a pass.
-
-    Parameters
-    ----------
-    owner, exits
-        As for `HuggingFaceModel`.
-    """
+    """The same with exits, whose outcomes come at the end of a pass."""
 
     def __init__(self, owner: HuggingFaceModel, exits: Exits) -> None:
         super().__init__(owner)

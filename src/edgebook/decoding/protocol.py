@@ -14,30 +14,11 @@ class Session(Protocol):
     length: int
 
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:
-        """Read more tokens.
-
-        Parameters
-        ----------
-        tokens : sequence of int
-            At least `rows` of them.
-        rows : int
-            How many logits are wanted, 1 or more.
-
-        Returns
-        -------
-        Tensor, (rows, V)
-            Logits for what follows each of the last `rows` tokens.
-        """
+        """Read more tokens, at least `rows`; return the logits (rows, V) for what follows each of the last ones."""
         ...
 
     def crop(self, length: int) -> None:
-        """Forget everything after the first `length` tokens.
-
-        Parameters
-        ----------
-        length : int
-            At most the present length.
-        """
+        """Forget everything after the first `length` tokens, at most the present length."""
         ...
 
 
@@ -48,13 +29,7 @@ class LanguageModel(Protocol):
     longest: int
 
     def session(self) -> Session:
-        """Return a new text with nothing read.
-
-        Returns
-        -------
-        Session
-            Independent of all others of this model.
-        """
+        """Return a new text with nothing read, independent of all others of this model."""
         ...
 
 
@@ -63,16 +38,8 @@ class StagedSession(Protocol):
     """A session of a target with early exits."""
 
     def stages(self, tokens: Sequence[int], rows: int) -> Iterator[Tensor]:
-        """Read more tokens, giving the logits of each exit as soon as they are there, and the final ones last.
+        """Read more tokens, giving the logits (rows, V) of each exit as soon as they are there, the final ones last.
 
-        Parameters
-        ----------
-        tokens, rows
-            As for `Session.extend`.
-
-        Yields
-        ------
-        Tensor, (rows, V)
-            The session has read the tokens once the last one is out.
+        The session has read the tokens once the last ones are out; otherwise as `Session.extend`.
         """
         ...

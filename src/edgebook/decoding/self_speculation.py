@@ -38,26 +38,12 @@ class ExitDraft:
         self.vocabulary, self.longest = target.vocabulary, target.longest
 
     def session(self) -> ExitSession:
-        """Return a new text with nothing read.
-
-        Returns
-        -------
-        ExitSession
-            Independent of all others.
-        """
+        """Return a new text with nothing read, independent of all others."""
         return ExitSession(self.target.session(), self.number)
 
 
 class ExitSession:
-    """What an exit has read of one text.
-
-    Parameters
-    ----------
-    staged : StagedSession
-        Of the target.
-    number : int
-        The exit, from 0.
-    """
+    """What an exit, counted from 0, has read of one text."""
 
     def __init__(self, staged: Any, number: int) -> None:
         self._staged, self._number = staged, number

@@ -57,7 +57,7 @@ class Sampling:
         return self.temperature == 0
 
 
-class Verdict(NamedTuple):
+class Verification(NamedTuple):
     """What became of a draft: how many of its tokens were accepted, and the token that follows them."""
 
     accepted: Tensor
@@ -78,6 +78,11 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     -------
     Tensor, (..., V)
         Single precision, each row summing to 1.
+
+    Examples
+    --------
+    >>> distribution(torch.tensor([1.0, 2.0, 3.0]), Sampling(top_k=2))
+    tensor([0.0000, 0.2689, 0.7311])
     """
     if sampling.greedy:
         best = logits.argmax(-1, keepdim=True)
@@ -111,6 +116,11 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     -------
     Tensor, (...)
         Tokens, int64; never one of weight 0.
+
+    Examples
+    --------
+    >>> pick(torch.tensor([0.2, 0.0, 0.8]), torch.tensor(0.3).double())
+    tensor(2)
     """
     cumulative = weights.double().cumsum(-1)
     total = cumulative[..., -1:]
@@ -119,23 +129,15 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
 
 
 def residual(target: Tensor, draft: Tensor) -> Tensor:
-    """Return what a refused token's place is drawn from, max(0, t - d), not normalised.
+    """Return the weights (..., V) that a refused token's place is drawn from, max(0, t - d), not normalised.
 
-    Parameters
-    ----------
-    target, draft : Tensor, (..., V)
-        Probabilities at the refused position; a draft of zeros leaves the target.
-
-    Returns
-    -------
-    Tensor, (..., V)
-        Weights; the target itself in rows where rounding has left nothing.
+    A draft of zeros leaves the target, and so does rounding that has left nothing of a row.
     """
     left = (target - draft).clamp_min(0)
     return torch.where(left.sum(-1, keepdim=True) > 0, left, target)
 
 
-def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, last: Tensor) -> Verdict:
+def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, last: Tensor) -> Verification:
     """Accept the longest run of drafted tokens that the rule allows, and draw the token after it.
 
     Parameters
@@ -151,13 +153,19 @@ def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, las
 
     Returns
     -------
-    Verdict
+    Verification
         Both int64, (...).
 
     Raises
     ------
     ValueError
         Shapes that do not fit each other.
+
+    Examples
+    --------
+    >>> draft, target = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.9, 0.1], [0.0, 1.0]])
+    >>> verify(torch.tensor([0]), draft, target, torch.tensor([0.7]).double(), torch.tensor(0.2).double())
+    Verification(accepted=tensor(1), token=tensor(1))
     """
     g, vocabulary = drafted.shape[-1], target.shape[-1]
     if draft.shape[-2:] != (g, vocabulary) or target.shape[-2] != g + 1 or uniforms.shape[-1] != g:
@@ -168,30 +176,21 @@ def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, las
     theirs = target[..., :g, :].gather(-1, drafted.unsqueeze(-1)).squeeze(-1).double()
     ours = draft.gather(-1, drafted.unsqueeze(-1)).squeeze(-1).double()
     accepted = (uniforms * ours < theirs).long().cumprod(-1).sum(-1)  # u < t / d without dividing
-    where = accepted[..., None, None].expand(*accepted.shape, 1, vocabulary)
-    padded = torch.cat([draft, torch.zeros_like(target[..., :1, :])], -2)  # nothing to subtract after the last
+    where = accepted[..., None, None].expand(*accepted.shape, 1, vocabulary)  # (..., 1, V): the row after the accepted
+    # (..., g + 1, V): there is nothing to subtract after the last
+    padded = torch.cat([draft, torch.zeros_like(target[..., :1, :])], -2)
     weights = residual(target.gather(-2, where).squeeze(-2), padded.gather(-2, where).squeeze(-2))
-    return Verdict(accepted, pick(weights, last))
+    return Verification(accepted, pick(weights, last))
 
 
-def verify_greedy(drafted: Tensor, logits: Tensor) -> Verdict:
-    """Accept drafted tokens while they are the target's own choice; the same as `verify` at temperature 0.
+def verify_greedy(drafted: Tensor, logits: Tensor) -> Verification:
+    """Accept drafted tokens (..., g) while they are the first choice of the target's logits (..., g + 1, V).
 
-    Parameters
-    ----------
-    drafted : Tensor, (..., g)
-        Tokens.
-    logits : Tensor, (..., g + 1, V)
-        The target's, at the same positions and the one after them.
-
-    Returns
-    -------
-    Verdict
-        Both int64, (...).
+    The same as `verify` at temperature 0.
     """
     best = logits.argmax(-1)
     accepted = (drafted == best[..., :-1]).long().cumprod(-1).sum(-1)
-    return Verdict(accepted, best.gather(-1, accepted.unsqueeze(-1)).squeeze(-1))
+    return Verification(accepted, best.gather(-1, accepted.unsqueeze(-1)).squeeze(-1))
 
 
 def acceptance(target: Tensor, draft: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
 
-from edgebook.decoding.generation import Ahead, Round
+from edgebook.decoding.generation import Ahead, DraftRound
 
 
 @dataclass(frozen=True)
@@ -60,33 +60,17 @@ class Times:
 
 
 class Timeline(NamedTuple):
-    """What a text took.
+    """What a text took."""
 
-    Attributes
-    ----------
-    seconds : float
-        From the beginning of the first draft until the last outcome is at the edge.
-    tokens, rounds : int
-        New tokens, and calls of the cloud.
-    hits : int
-        Rounds after the first whose draft had been begun on the right text ahead of time.
-    edge_busy, cloud_busy : float
-        Seconds of drafting, and of the target's passes.
-    draft_steps, wasted_steps : float
-        Tokens drafted in all, and those of drafts that were dropped, parts of a step counted as such.
-    messages : int
-        Provisional outcomes that were sent.
-    """
-
-    seconds: float
-    tokens: int
-    rounds: int
-    hits: int
-    edge_busy: float
-    cloud_busy: float
-    draft_steps: float
-    wasted_steps: float
-    messages: int
+    seconds: float  #: from the beginning of the first draft until the last outcome is at the edge
+    tokens: int  #: new ones
+    rounds: int  #: calls of the cloud
+    hits: int  #: rounds after the first whose draft had been begun on the right text ahead of time
+    edge_busy: float  #: seconds of drafting
+    cloud_busy: float  #: seconds of the target's passes
+    draft_steps: float  #: tokens drafted in all, parts of a step counted as such
+    wasted_steps: float  #: those of drafts that were dropped
+    messages: int  #: provisional outcomes that were sent
 
     @property
     def per_token(self) -> float:
@@ -109,14 +93,14 @@ class Timeline(NamedTuple):
         return 1 - self.cloud_busy / self.seconds
 
 
-def simulate(rounds: Sequence[Round], times: Times, *, ahead: Ahead = "exits", threshold: float = 0.0) -> Timeline:
+def replay(rounds: Sequence[DraftRound], times: Times, *, ahead: Ahead = "exits", threshold: float = 0.0) -> Timeline:
     """Let a recorded text be made on given devices over a given network.
 
     A draft in the making can be left at any moment; what is there of it is kept until the round is over.
 
     Parameters
     ----------
-    rounds : sequence of Round
+    rounds : sequence of DraftRound
         From `trace`, with the exits or guesses that `ahead` needs; at least one.
     times : Times
         Of both sides and the network.
@@ -152,7 +136,7 @@ Key = tuple[int, int]
 class _Clock:
     """Events in a heap: a draft is complete, arrives, an outcome is there, arrives."""
 
-    def __init__(self, rounds: Sequence[Round], times: Times, ahead: Ahead, threshold: float) -> None:
+    def __init__(self, rounds: Sequence[DraftRound], times: Times, ahead: Ahead, threshold: float) -> None:
         self.rounds, self.times, self.ahead, self.threshold = rounds, times, ahead, threshold
         last = rounds[-1]
         self.end = last.position + last.outcome.accepted + 1

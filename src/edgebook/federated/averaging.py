@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgebook.federated.randomness import derived_rng
 from edgebook.federated.records import Arrays
@@ -14,6 +15,8 @@ from edgebook.federated.replies import Update
 Weighting = Literal["uniform", "samples"]
 NoiseScale = Literal["relative", "absolute"]
 
+# Running statistics are averaged, but get no noise and no step of an optimiser: a variance must not become negative.
+STATISTICS = ("running_mean", "running_var")
 EXAMPLES = "num-examples"  # Flower's name for the number of samples of a client
 
 
@@ -23,24 +26,8 @@ def client_weights(updates: Sequence[Update], weighting: Weighting) -> list[floa
     .. math:: w_k = \frac{1}{m} \quad\text{or}\quad w_k = \frac{n_k}{\sum_j n_j}
 
     Source: McMahan et al., arXiv 1602.05629, weigh by samples; the code of Venkatesha et al., arXiv 2106.06579,
-    weighs all clients alike.
-
-    Parameters
-    ----------
-    updates : sequence of Update
-        Those of a round.
-    weighting : {"uniform", "samples"}
-        Alike, or by the metric `num-examples`.
-
-    Returns
-    -------
-    list of float
-        They add up to 1.
-
-    Raises
-    ------
-    ValueError
-        An unknown weighting, no update, or numbers of examples that are missing or not above zero.
+    weighs all clients alike. An unknown weighting, no update, and numbers of examples that are missing or not above
+    zero are ValueErrors.
     """
     if weighting not in get_args(Weighting):
         raise ValueError(f"weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}.")
@@ -65,51 +52,28 @@ def average(models: Sequence[Arrays], weights: Sequence[float], current: Arrays)
     models : sequence of dict of str to ndarray
         Of the same names and shapes.
     weights : sequence of float
-        One for each model.
     current : dict of str to ndarray
         The server's model: its integer arrays, such as counters of batches, stay as they are, and its types are kept.
 
     Returns
     -------
     dict of str to ndarray
-        New arrays.
     """
-    return {
-        name: array.copy()
-        if array.dtype.kind != "f"
-        else np.asarray(sum(w * model[name].astype(np.float64) for w, model in zip(weights, models, strict=True)))
-        .astype(array.dtype)
-        .reshape(array.shape)
-        for name, array in current.items()
-    }
+
+    def mean(name: str, array: NDArray) -> NDArray:
+        total = sum(w * model[name].astype(np.float64) for w, model in zip(weights, models, strict=True))
+        return np.asarray(total).astype(array.dtype).reshape(array.shape)
+
+    return {name: mean(name, array) if array.dtype.kind == "f" else array.copy() for name, array in current.items()}
 
 
 def average_metrics(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, float]:
-    """Average the numbers that all clients report, but for the number of examples, which is added up.
-
-    Parameters
-    ----------
-    updates : sequence of Update
-        Those of a round.
-    weights : sequence of float
-        One for each.
-
-    Returns
-    -------
-    dict of str to float
-        Metrics that are lists, or that not all clients report, are left out.
-    """
-    shared = [
-        name
-        for name in updates[0].metrics
-        if all(isinstance(update.metrics.get(name), int | float) for update in updates)
-    ]
-    means = {
-        name: float(sum(w * update.metrics[name] for w, update in zip(weights, updates, strict=True)))
-        for name in shared
-    }
+    """Average the numbers that all clients report, but for the number of examples, which is added up."""
+    reports = [update.metrics for update in updates]
+    shared = [name for name in reports[0] if all(isinstance(one.get(name), int | float) for one in reports)]
+    means = {name: float(sum(w * one[name] for w, one in zip(weights, reports, strict=True))) for name in shared}
     if EXAMPLES in means:
-        means[EXAMPLES] = float(sum(update.metrics[EXAMPLES] for update in updates))
+        means[EXAMPLES] = float(sum(one[EXAMPLES] for one in reports))
     return means
 
 
@@ -121,9 +85,8 @@ def noisy_updates(
     seed: int,
     server_round: int,
     scale: NoiseScale = "relative",
-    spared: Callable[[str], bool] = lambda name: False,
 ) -> list[Update]:
-    r"""Add Gaussian noise to what each client sends.
+    r"""Add Gaussian noise to what each client sends, running statistics excepted.
 
     .. math:: \tilde\theta_k = \theta_k + \sigma\, s_k\, \varepsilon, \qquad
         s_k = \tfrac{1}{d} \lVert \theta_k - \theta \rVert_1 \ \text{(relative)} \quad\text{or}\quad s_k = 1
@@ -131,30 +94,8 @@ def noisy_updates(
     with :math:`d` the number of values of each array, one :math:`s_k` for each array.
     Source: the code of Venkatesha et al., arXiv 2106.06579, which has the relative scale and spares nothing.
 
-    Parameters
-    ----------
-    updates : sequence of Update
-        Those of a round.
-    current : dict of str to ndarray
-        The model :math:`\theta` that was sent.
-    sigma : float
-        Standard deviation, in units of the scale; 0 changes nothing.
-    seed, server_round : int
-        Seed of the federation and number of the round; each client has its own noise.
-    scale : {"relative", "absolute"}
-        In units of the mean absolute update of each array, or of the weights themselves.
-    spared : callable
-        Names of arrays that get no noise; integers never do.
-
-    Returns
-    -------
-    list of Update
-        With new arrays.
-
-    Raises
-    ------
-    ValueError
-        A negative sigma or an unknown scale.
+    Here :math:`\theta` is the model that was sent. A sigma of 0 changes nothing, a negative one or an unknown scale is
+    a ValueError; each client has its own noise.
     """
     if not sigma >= 0:
         raise ValueError(f"The noise of updates must be at least 0, got {sigma}.")
@@ -167,7 +108,7 @@ def noisy_updates(
         rng = derived_rng(seed, "noise", server_round, update.client)
         arrays = {}
         for name, array in update.arrays.items():
-            if array.dtype.kind == "f" and array.size and not spared(name):
+            if array.dtype.kind == "f" and array.size and not name.endswith(STATISTICS):
                 unit = np.abs(array - current[name]).mean() if scale == "relative" else 1.0
                 array = (array + sigma * float(unit) * rng.standard_normal(array.shape)).astype(array.dtype)
             arrays[name] = array

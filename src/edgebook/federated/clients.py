@@ -36,7 +36,6 @@ def announce_partition(app: ClientApp) -> ClientApp:
     Returns
     -------
     flwr.clientapp.ClientApp
-        The same app, with a query named "partition".
     """
     app.query(PARTITION_QUERY.partition(".")[2])(partition_answer)
     return app
@@ -56,13 +55,6 @@ class SupervisedApp(ClientApp):
     Python's, NumPy's and PyTorch's global generators are seeded from the federation's seed, the client's partition and
     the number of its call, and put back afterwards. A client that raises, takes too long or returns no message has
     answered with an error, and its state is as it was before.
-
-    Parameters
-    ----------
-    app : flwr.clientapp.ClientApp
-        What is run.
-    run_config : dict
-        What the client finds in its context.
     """
 
     def __init__(self, app: ClientApp, run_config: UserConfig) -> None:

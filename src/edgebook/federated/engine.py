@@ -25,18 +25,10 @@ Engine = Literal["local", "ray"]
 
 
 class Simulation(NamedTuple):
-    """What is left of a run.
+    """What is left of a run."""
 
-    Attributes
-    ----------
-    state : flwr.app.RecordDict
-        What the server app has put into `context.state`, for example its last arrays.
-    exchanges : tuple of Exchange
-        What was sent, message by message; `traffic` adds it up.
-    """
-
-    state: RecordDict
-    exchanges: tuple[Exchange, ...]
+    state: RecordDict  #: what the server app has put into `context.state`, for example its last arrays
+    exchanges: tuple[Exchange, ...]  #: what was sent, message by message; `traffic` adds it up
 
 
 def simulate(
@@ -67,7 +59,6 @@ def simulate(
     client_app : flwr.clientapp.ClientApp
         Finds `partition-id` and `num-partitions` in `context.node_config`.
     num_clients : int
-        Number of clients, one for each partition.
     engine : {"local", "ray"}
         This process, or Flower's simulation engine, which needs the extra `ray`.
     run_config : dict, optional
@@ -82,7 +73,6 @@ def simulate(
     Returns
     -------
     Simulation
-        State of the server, and what was sent.
 
     Raises
     ------

@@ -17,15 +17,7 @@ RUN_ID = 1
 
 
 class Calls:
-    """Numbers the calls of each client, and keeps what they sent.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the federation, which travels with each call.
-    on_answer : callable
-        Called after each answer.
-    """
+    """Numbers the calls of each client, with which the federation's seed travels, and keeps what they sent."""
 
     def __init__(self, seed: int, on_answer: Callable[[], None]) -> None:
         self.seed, self.on_answer = seed, on_answer
@@ -57,21 +49,24 @@ def _round(message: Message) -> int:
     return next((int(number) for number in numbers if isinstance(number, int)), 0)
 
 
-class LocalGrid(Grid):
-    """A federation in this process.
+class PartitionGrid(Grid):
+    """What both engines' grids share: nodes in the order of partitions, and Flower's older way of making messages."""
+
+    partitions: dict[int, int]  # partition -> node
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self.partitions.values())
+
+
+class LocalGrid(PartitionGrid):
+    """A federation in this process, whose client k holds partition k and is node k + 2.
 
     Each client has all of the timeout to itself, as if all of them worked at the same time.
-
-    Parameters
-    ----------
-    app : SupervisedApp
-        The clients' app.
-    clients : int
-        Number of clients; client k holds partition k and is node k + 2.
-    run_config : dict
-        Configuration of the run.
-    calls : Calls
-        Where calls are counted.
     """
 
     def __init__(self, app: SupervisedApp, clients: int, run_config: UserConfig, calls: Calls) -> None:
@@ -83,30 +78,17 @@ class LocalGrid(Grid):
         self._count = 0
 
     def set_run(self, run: Run) -> None:
-        """Set what the run is called."""
         self._run = run
 
     @property
     def run(self) -> Run:
-        """The run."""
         return self._run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Return a message; Flower's older way of making one."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return the nodes, in the order of partitions."""
-        return list(self.partitions.values())
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Have each message answered at once; the answers wait to be pulled."""
         return [self._deliver(message, None) for message in messages]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the answers to messages that were pushed."""
         return [self._replies.pop(number) for number in message_ids if number in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:

@@ -11,18 +11,10 @@ from torch.nn import functional as F
 
 
 class LocalResult(NamedTuple):
-    """What a client reports of its training.
+    """What a client reports of its training."""
 
-    Attributes
-    ----------
-    loss : float
-        Mean over the batches of the last epoch.
-    steps : int
-        Batches in all.
-    """
-
-    loss: float
-    steps: int
+    loss: float  #: mean over the batches of the last epoch
+    steps: int  #: batches in all
 
 
 def train_locally(
@@ -33,13 +25,11 @@ def train_locally(
     epochs: int,
     batch_size: int,
     lr: float,
-    momentum: float = 0.9,
     weight_decay: float = 0.0,
     seed: int = 0,
-    drop_last: bool = True,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
 ) -> LocalResult:
-    """Train a classifier in place by SGD, with momentum that starts from zero.
+    """Train a classifier in place by SGD, with a momentum of 0.9 that starts from zero, over full batches alone.
 
     Source: the client of Venkatesha et al., arXiv 2106.06579, whose code drops the last incomplete batch and has a
     new optimiser in every round.
@@ -52,57 +42,41 @@ def train_locally(
         The client's images and labels int64 (N,).
     epochs, batch_size : int
         Passes over the data, and images in a step.
-    lr, momentum, weight_decay : float
+    lr, weight_decay : float
         Of SGD.
     seed : int
         Decides the order of the images.
-    drop_last : bool
-        Leave out the last batch of an epoch if it is not full. Otherwise a last batch of one image joins the one
-        before, since batch norm has no variance for it.
     loss : callable
         Logits and labels to the number that training lowers.
 
     Returns
     -------
     LocalResult
-        Loss of the last epoch and number of steps.
 
     Raises
     ------
     ValueError
-        Fewer images than a batch where the last one is dropped, no image, or fewer than one epoch.
+        Fewer images than a batch, no image, or fewer than one epoch.
     """
     if len(x) != len(y) or len(x) < 1 or epochs < 1 or batch_size < 1:
         raise ValueError(
             f"Images with one label each, an epoch and a batch are needed, got {len(x)} images, {len(y)} labels, "
             f"{epochs} epochs and a batch of {batch_size}."
         )
-    if drop_last and len(x) < batch_size:
+    if len(x) < batch_size:
         raise ValueError(
             f"A client with {len(x)} images has no full batch of {batch_size}, and would train on nothing."
         )
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay)
     order = torch.Generator().manual_seed(seed)
     model.train()
-    steps, total = 0, torch.zeros(())
-    for epoch in range(epochs):
-        batches = _batches(torch.randperm(len(x), generator=order), batch_size, drop_last)
-        for batch in batches:
+    for _ in range(epochs):
+        full = torch.randperm(len(x), generator=order)[: len(x) // batch_size * batch_size]
+        losses: list[Tensor] = []
+        for batch in full.split(batch_size):
             value = loss(model(x[batch]), y[batch])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-            steps += 1
-            if epoch == epochs - 1:
-                total = total + value.detach().cpu()
-    return LocalResult(float(total) / len(batches), steps)
-
-
-def _batches(order: Tensor, size: int, drop_last: bool) -> list[Tensor]:
-    batches = list(order.split(size))
-    if drop_last:
-        return [batch for batch in batches if len(batch) == size]
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        *batches, before, last = batches
-        batches.append(torch.cat([before, last]))
-    return batches
+            losses.append(value.detach())
+    return LocalResult(float(sum(losses)) / len(losses), epochs * len(losses))

@@ -6,7 +6,7 @@ use, of which `dirichlet` and `shards` are the usual ones.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +24,6 @@ def iid(samples: int, clients: int, *, seed: int = 0) -> Partition:
     Parameters
     ----------
     samples, clients : int
-        How many there are.
     seed : int
         Decides who gets what.
 
@@ -109,14 +108,8 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
 
     Parameters
     ----------
-    labels : array of int, (N,)
-        Class of each sample.
-    clients : int
-        Number of clients.
-    alpha : float
-        Concentration, above zero.
-    seed : int
-        Decides the draws.
+    labels, clients, alpha, seed
+        As for `balanced_dirichlet`.
     at_least : int
         Smallest number of samples of a client; Flower gives up after ten tries.
 
@@ -129,12 +122,17 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
     ------
     ValueError
         Numbers that allow no partition.
+
+    Examples
+    --------
+    >>> parts = dirichlet([0, 1] * 50, 4, 1.0)
+    >>> sum(map(len, parts))
+    100
     """
     from flwr_datasets.partitioner import DirichletPartitioner
 
-    _check(len(np.asarray(labels)), clients, at_least)
-    options: dict[str, Any] = {"alpha": float(alpha), "min_partition_size": at_least, "seed": seed}
-    return flower_partition(labels, DirichletPartitioner(clients, "label", **options))
+    _check(len(labels), clients, at_least)
+    return flower_partition(labels, DirichletPartitioner(clients, "label", float(alpha), at_least, seed=seed))
 
 
 def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) -> Partition:
@@ -144,12 +142,10 @@ def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) 
 
     Parameters
     ----------
-    labels : array of int, (N,)
-        Class of each sample.
-    clients, shards_each : int
-        Number of clients, and of shards for each of them.
-    seed : int
-        Decides who gets which.
+    labels, clients, seed
+        As for `balanced_dirichlet`.
+    shards_each : int
+        Shards of a client.
 
     Returns
     -------
@@ -160,12 +156,16 @@ def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) 
     ------
     ValueError
         More shards than samples.
+
+    Examples
+    --------
+    >>> [len(part) for part in shards([0, 1] * 50, 5, 2)]
+    [20, 20, 20, 20, 20]
     """
     from flwr_datasets.partitioner import ShardPartitioner
 
-    _check(len(np.asarray(labels)), clients, shards_each)
-    options: dict[str, Any] = {"num_shards_per_partition": shards_each, "seed": seed}
-    return flower_partition(labels, ShardPartitioner(clients, "label", **options))
+    _check(len(labels), clients, shards_each)
+    return flower_partition(labels, ShardPartitioner(clients, "label", shards_each, seed=seed))
 
 
 def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
@@ -181,7 +181,14 @@ def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
     Returns
     -------
     list of ndarray of int
-        For each partition the sorted positions of its samples.
+        As for `iid`.
+
+    Examples
+    --------
+    >>> from flwr_datasets.partitioner import PathologicalPartitioner
+    >>> parts = flower_partition([0, 1, 2, 3] * 5, PathologicalPartitioner(4, "label", num_classes_per_partition=1))
+    >>> parts[0].tolist()  # all samples of one label
+    [0, 4, 8, 12, 16]
     """
     import warnings
 

@@ -16,7 +16,6 @@ class RoundPlan:
     Parameters
     ----------
     clients : int
-        Number of partitions, and so of clients.
     per_round : int, optional
         Clients that train in a round; all of them unless it is given.
     seed : int
@@ -29,10 +28,6 @@ class RoundPlan:
     noise : float
         Gaussian noise on what clients send, see `noisy_updates`.
     noise_scale : {"relative", "absolute"}
-        Its unit.
-    statistics : tuple of str
-        Endings of the names of running statistics: they are averaged, but get no noise and are nothing that an
-        adaptive optimiser steps along, for variances must not become negative.
     evaluated : int
         Clients that evaluate the new model after each round.
     tolerated : int
@@ -53,7 +48,6 @@ class RoundPlan:
     stragglers: float = 0.0
     noise: float = 0.0
     noise_scale: NoiseScale = "relative"
-    statistics: tuple[str, ...] = ("running_mean", "running_var")
     evaluated: int = 0
     tolerated: int = 0
     wait: float = 60.0
@@ -79,52 +73,12 @@ class RoundPlan:
         return self.clients if self.per_round is None else self.per_round
 
     def trained(self, server_round: int) -> list[int]:
-        """Return the clients that train in a round and answer in time, in the order of partitions.
-
-        Parameters
-        ----------
-        server_round : int
-            Number of the round.
-
-        Returns
-        -------
-        list of int
-            Partitions.
-        """
+        """Return the clients that train in a round and answer in time, in the order of partitions."""
         chosen = sample_clients(self.clients, self.drawn, seed=self.seed, server_round=server_round)
         late = late_clients(chosen, self.stragglers, seed=self.seed, server_round=server_round)
         return sorted(set(chosen) - set(late))
 
     def tested(self, server_round: int) -> list[int]:
-        """Return the clients that evaluate after a round, in the order of partitions.
-
-        Parameters
-        ----------
-        server_round : int
-            Number of the round.
-
-        Returns
-        -------
-        list of int
-            Partitions.
-        """
-        return sorted(
-            sample_clients(
-                self.clients, self.evaluated, seed=self.seed, server_round=server_round, purpose="evaluation"
-            )
-        )
-
-    def is_statistic(self, name: str) -> bool:
-        """Tell whether an array holds running statistics.
-
-        Parameters
-        ----------
-        name : str
-            Name of the array in the model.
-
-        Returns
-        -------
-        bool
-            Whether it ends like one of `statistics`.
-        """
-        return name.endswith(self.statistics) if self.statistics else False
+        """Return the clients that evaluate after a round, in the order of partitions."""
+        key = {"seed": self.seed, "server_round": server_round, "purpose": "evaluation"}
+        return sorted(sample_clients(self.clients, self.evaluated, **key))

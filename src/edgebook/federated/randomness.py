@@ -14,26 +14,9 @@ Purpose = Literal["server", "client", "sampling", "evaluation", "stragglers", "n
 
 
 def derived_rng(seed: int, purpose: Purpose, *numbers: int) -> np.random.Generator:
-    """Return a generator of its own for one purpose, and for example one client and one round.
+    """Return a generator for a federation's seed, one purpose and, for example, one partition and one round.
 
-    Parameters
-    ----------
-    seed : int
-        Of the whole federation, at least 0.
-    purpose : {"server", "client", "sampling", "evaluation", "stragglers", "noise"}
-        What is drawn.
-    *numbers : int
-        Which of them, for example partition and round; at least 0.
-
-    Returns
-    -------
-    numpy.random.Generator
-        Independent of those with other arguments.
-
-    Raises
-    ------
-    ValueError
-        A negative seed or number.
+    It is independent of those with other arguments. A negative seed or number is a ValueError.
     """
     if min(seed, *numbers, 0) < 0:
         raise ValueError(f"A seed and its numbers must be at least 0, got {[seed, *numbers]}.")

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.run import Run
 
-from edgebook.federated.grid import Calls
+from edgebook.federated.grid import Calls, PartitionGrid
 from edgebook.federated.replies import answers
 from edgebook.federated.sampling import Directory
 
@@ -32,18 +32,8 @@ START = 300.0  # seconds within which all simulated clients must have come up; a
 SLACK = 60.0  # seconds beyond the clients' own limits, within which an answer must have arrived
 
 
-class RelayGrid(Grid):
-    """Flower's grid, with a record on each message that the supervised app reads.
-
-    Parameters
-    ----------
-    grid : flwr.serverapp.Grid
-        Flower's.
-    clients, workers : int
-        Number of clients, and of those that work at the same time.
-    calls : Calls
-        Where calls are counted.
-    """
+class RelayGrid(PartitionGrid):
+    """Flower's grid, with a record on each message that the supervised app reads; `workers` clients work at a time."""
 
     def __init__(self, grid: Grid, clients: int, workers: int, calls: Calls) -> None:
         self._grid, self._workers, self._calls = grid, workers, calls
@@ -53,26 +43,13 @@ class RelayGrid(Grid):
         self._client_of = {node: client for client, node in self.partitions.items()}
 
     def set_run(self, run: Run) -> None:
-        """Set what the run is called."""
         self._grid.set_run(run)
 
     @property
     def run(self) -> Run:
-        """The run."""
         return self._grid.run
 
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Return a message; Flower's older way of making one."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return the nodes, in the order of partitions."""
-        return list(self.partitions.values())
-
     def get_nodes(self) -> Iterable[NodeInfo]:
-        """Return what Flower knows of the nodes."""
         return self._grid.get_nodes()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
@@ -80,7 +57,6 @@ class RelayGrid(Grid):
         return self._grid.push_messages([self._relayed(message, None) for message in messages])
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the answers that have arrived."""
         return self._grid.pull_messages(message_ids)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
@@ -105,13 +81,7 @@ class RelayGrid(Grid):
 def run_ray(
     serve: Callable[[Grid, Context], None], app: ClientApp, clients: int, workers: int | None, calls: Calls
 ) -> None:
-    """Run Flower's simulation with one CPU for each client at work.
-
-    Raises
-    ------
-    ValueError
-        Ray is not installed.
-    """
+    """Run Flower's simulation with one CPU for each client at work, or raise a ValueError where Ray is missing."""
     if find_spec("ray") is None:
         raise ValueError("engine 'ray' needs Ray, which is not installed: install edgebook[ray], or use 'local'.")
     workers = workers or os.cpu_count() or 1

@@ -12,22 +12,12 @@ from edgebook.federated.records import Arrays, to_arrays
 
 
 class Failure(NamedTuple):
-    """A client that was asked and gave nothing to use.
+    """A client that was asked and gave nothing to use."""
 
-    Attributes
-    ----------
-    round, client : int
-        Number of the round, partition of the client.
-    reason : str
-        What it did instead.
-    details : str
-        Its traceback, if there is one.
-    """
-
-    round: int
-    client: int
-    reason: str
-    details: str = ""
+    round: int  #: number of the round
+    client: int  #: its partition
+    reason: str  #: what it did instead
+    details: str = ""  #: its traceback, if there is one
 
 
 class ClientError(RuntimeError):
@@ -47,21 +37,11 @@ class ClientError(RuntimeError):
 
 
 class Update(NamedTuple):
-    """What one client contributes to a round.
+    """What one client contributes to a round."""
 
-    Attributes
-    ----------
-    client : int
-        Its partition.
-    arrays : dict of str to ndarray
-        Its model, all of it.
-    metrics : dict
-        What it reports, for example `num-examples`.
-    """
-
-    client: int
-    arrays: Arrays
-    metrics: dict[str, object]
+    client: int  #: its partition
+    arrays: Arrays  #: its model, all of it
+    metrics: dict[str, object]  #: what it reports, for example `num-examples`
 
 
 def collect(
@@ -70,28 +50,19 @@ def collect(
     *,
     server_round: int,
     sent: Arrays | None,
-    timeout: str = "in time",
+    timeout: str,
 ) -> tuple[list[Update], list[Failure]]:
-    """Read the answers of a round.
+    """Read the answers of a round, which come in any order; return updates and failures in the order of partitions.
 
     Parameters
     ----------
-    replies : iterable of flwr.app.Message
-        In any order.
     asked : mapping of int to flwr.app.Message
         Partition to the message that was sent to its node, of every client that an answer is expected of.
-    server_round : int
-        Number of the round.
     sent : dict of str to ndarray, optional
         The model that was sent; answers must hold arrays of the same names and shapes, with finite values.
         None where only metrics are expected.
     timeout : str
         Said of a client that did not answer.
-
-    Returns
-    -------
-    list of Update, list of Failure
-        Both in the order of partitions.
     """
     updates, failures = [], []
     for client, reply in answers(asked, replies).items():
@@ -110,21 +81,9 @@ def collect(
 
 
 def answers(asked: Mapping[int, Message], replies: Iterable[Message]) -> dict[int, Message | None]:
-    """Return which reply answers whom, None where there is none.
+    """Return which reply answers whom, None where there is none, in the order of partitions.
 
     The node that a reply comes from does not say so: of a node that is gone Flower's server speaks itself.
-
-    Parameters
-    ----------
-    asked : mapping of int to flwr.app.Message
-        Partition to the message that was sent.
-    replies : iterable of flwr.app.Message
-        In any order.
-
-    Returns
-    -------
-    dict of int to flwr.app.Message
-        In the order of partitions.
     """
     found = {reply.metadata.reply_to_message_id: reply for reply in replies}
     return {client: found.get(message.metadata.message_id) for client, message in sorted(asked.items())}

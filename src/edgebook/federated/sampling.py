@@ -17,27 +17,10 @@ from edgebook.federated.randomness import derived_rng
 def sample_clients(
     clients: int, count: int, *, seed: int, server_round: int, purpose: Literal["sampling", "evaluation"] = "sampling"
 ) -> list[int]:
-    """Draw clients uniformly without replacement.
+    """Draw clients uniformly without replacement, and return partitions in the order in which they were drawn.
 
-    Parameters
-    ----------
-    clients, count : int
-        How many there are, and how many are drawn.
-    seed, server_round : int
-        Seed of the federation and number of the round: they alone decide, so that arms of an experiment that share a
-        seed share their schedule.
-    purpose : {"sampling", "evaluation"}
-        Training and evaluation are drawn independently.
-
-    Returns
-    -------
-    list of int
-        Partitions, in the order in which they were drawn.
-
-    Raises
-    ------
-    ValueError
-        A number of clients that cannot be drawn.
+    Seed and round alone decide, so that arms of an experiment that share a seed share their schedule; training and
+    evaluation are drawn independently.
     """
     if not 0 <= count <= clients:
         raise ValueError(f"At most the {clients} clients that there are can be drawn, got {count}.")
@@ -49,25 +32,6 @@ def late_clients(chosen: Iterable[int], probability: float, *, seed: int, server
 
     Whatever the probability, the same numbers are drawn: who is late at a smaller one is late at a larger one too.
     Source: the code of Venkatesha et al., arXiv 2106.06579, whose first client keeps a round from being empty.
-
-    Parameters
-    ----------
-    chosen : iterable of int
-        Partitions in the order in which they were drawn.
-    probability : float
-        0 to 1.
-    seed, server_round : int
-        Seed of the federation and number of the round.
-
-    Returns
-    -------
-    list of int
-        Those that are late.
-
-    Raises
-    ------
-    ValueError
-        A probability outside 0 to 1.
     """
     if not 0 <= probability <= 1:
         raise ValueError(f"The probability of a straggler must lie between 0 and 1, got {probability}.")
@@ -81,37 +45,17 @@ GONE = (ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE, Erro
 
 
 class Directory:
-    """Which node holds which partition; asks every node that it has not met before.
-
-    Parameters
-    ----------
-    clients : int
-        How many partitions there are.
-    """
+    """Which node holds which of so many partitions; asks every node that it has not met before."""
 
     def __init__(self, clients: int) -> None:
         self.clients = clients
         self._partition_of: dict[int, int] = {}  # node -> partition
 
-    def connected(self, grid: Grid, *, wait: float = 0.0) -> dict[int, int]:
-        """Return partition -> node of the nodes that are connected now.
+    def connected(self, grid: Grid, *, wait: float) -> dict[int, int]:
+        """Return partition -> node of the nodes that are connected, in the order of partitions.
 
-        Parameters
-        ----------
-        grid : flwr.serverapp.Grid
-            The federation.
-        wait : float
-            Seconds to wait for all clients; those that did not come are left out.
-
-        Returns
-        -------
-        dict of int to int
-            In the order of partitions.
-
-        Raises
-        ------
-        ValueError
-            A node has a partition that there is not, or does not say which it has.
+        Waits so many seconds for all clients; those that did not come are left out. A node that has a partition that
+        there is not, or does not say which it has, is a ValueError.
         """
         known = getattr(grid, "partitions", None)  # the engine "local" knows
         if known is not None:

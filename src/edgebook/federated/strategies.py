@@ -15,7 +15,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 
-from edgebook.federated.averaging import average, average_metrics, client_weights, noisy_updates
+from edgebook.federated.averaging import STATISTICS, average, average_metrics, client_weights, noisy_updates
 from edgebook.federated.plans import RoundPlan
 from edgebook.federated.records import Arrays, to_arrays, to_record
 from edgebook.federated.replies import ClientError, Failure, Update, collect
@@ -65,7 +65,7 @@ class _Planned(flower.FedAvg):
         plan = self.plan
         updates = noisy_updates(
             updates, self._sent, plan.noise, seed=plan.seed, server_round=server_round,
-            scale=plan.noise_scale, spared=plan.is_statistic,
+            scale=plan.noise_scale,
         )  # fmt: skip
         weights = client_weights(updates, plan.weighting)
         self._mean = average([update.arrays for update in updates], weights, self._sent)
@@ -129,6 +129,10 @@ class FedAvg(_Planned):
 class _Stepped:
     """What Flower's adaptive optimisers leave to be put right: counters, running statistics and types."""
 
+    def __init__(self, plan: RoundPlan, **options: float) -> None:
+        super().__init__(**options)
+        self._begin(plan)
+
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
@@ -136,7 +140,7 @@ class _Stepped:
         record, metrics = super().aggregate_train(server_round, replies)
         stepped, mean = to_arrays(record), self._mean
         kept = {
-            name: mean[name] if array.dtype.kind != "f" or self.plan.is_statistic(name) else stepped[name]
+            name: mean[name] if array.dtype.kind != "f" or name.endswith(STATISTICS) else stepped[name]
             for name, array in self._sent.items()
         }
         return to_record({name: kept[name].astype(array.dtype) for name, array in self._sent.items()}), metrics
@@ -154,44 +158,30 @@ class FedAdam(_Stepped, flower.FedAdam, _Planned):
         Who takes part, how clients are weighted, and what goes wrong on purpose.
     **options
         `eta`, `beta_1`, `beta_2` and `tau` of `flwr.serverapp.strategy.FedAdam`.
-    """
 
-    def __init__(self, plan: RoundPlan, **options: float) -> None:
-        super().__init__(**options)
-        self._begin(plan)
+    Examples
+    --------
+    >>> strategy = FedAdam(RoundPlan(10, per_round=3, seed=1), eta=0.1)
+    >>> strategy.plan.trained(1)  # the clients of the first round
+    [3, 5, 8]
+    """
 
 
 class FedYogi(_Stepped, flower.FedYogi, _Planned):
-    """Yogi on the server, as Flower has it, over the rounds of a plan.
+    """Yogi on the server, as Flower has it, over the rounds of a plan; otherwise as `FedAdam`.
 
-    Source: Reddi et al., *Adaptive Federated Optimization*, arXiv 2003.00295.
-
-    Parameters
-    ----------
-    plan : RoundPlan
-        Who takes part, how clients are weighted, and what goes wrong on purpose.
-    **options
-        `eta`, `beta_1`, `beta_2` and `tau` of `flwr.serverapp.strategy.FedYogi`.
+    Examples
+    --------
+    >>> FedYogi(RoundPlan(10), eta=0.1).beta_1
+    0.9
     """
-
-    def __init__(self, plan: RoundPlan, **options: float) -> None:
-        super().__init__(**options)
-        self._begin(plan)
 
 
 class FedAdagrad(_Stepped, flower.FedAdagrad, _Planned):
-    """Adagrad on the server, as Flower has it, over the rounds of a plan.
+    """Adagrad on the server, as Flower has it, over the rounds of a plan; as `FedAdam`, but without `beta_1`, `beta_2`.
 
-    Source: Reddi et al., *Adaptive Federated Optimization*, arXiv 2003.00295.
-
-    Parameters
-    ----------
-    plan : RoundPlan
-        Who takes part, how clients are weighted, and what goes wrong on purpose.
-    **options
-        `eta` and `tau` of `flwr.serverapp.strategy.FedAdagrad`.
+    Examples
+    --------
+    >>> FedAdagrad(RoundPlan(10), eta=0.1).tau
+    0.001
     """
-
-    def __init__(self, plan: RoundPlan, **options: float) -> None:
-        super().__init__(**options)
-        self._begin(plan)

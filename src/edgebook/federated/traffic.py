@@ -7,45 +7,23 @@ from typing import NamedTuple
 
 
 class Exchange(NamedTuple):
-    """One message to a client and its answer.
+    """One message to a client and its answer."""
 
-    Attributes
-    ----------
-    round : int
-        Number of the round, 0 where the message named none.
-    kind : str
-        "train", "evaluate" or "query", with the name of the action behind a dot if it has one.
-    client : int
-        Partition of the client.
-    down, up : int
-        Bytes to the client, and of its answer; as Flower counts them.
-    answered : bool
-        Whether there was an answer, other than that it failed.
-    """
-
-    round: int
-    kind: str
-    client: int
-    down: int
-    up: int
-    answered: bool
+    round: int  #: number of the round, 0 where the message named none
+    kind: str  #: "train", "evaluate" or "query", with the name of the action behind a dot if it has one
+    client: int  #: its partition
+    down: int  #: bytes to the client, as Flower counts them
+    up: int  #: bytes of its answer
+    answered: bool  #: whether there was an answer, other than that it failed
 
 
 class Traffic(NamedTuple):
-    """Sums over messages.
+    """Sums over messages."""
 
-    Attributes
-    ----------
-    messages, answers : int
-        How many were sent, and how many came back.
-    down, up : int
-        Bytes from the server to clients, and back.
-    """
-
-    messages: int
-    answers: int
-    down: int
-    up: int
+    messages: int  #: how many were sent
+    answers: int  #: how many came back
+    down: int  #: bytes from the server to clients
+    up: int  #: bytes from clients to the server
 
 
 def traffic(exchanges: Iterable[Exchange], kind: str | None = "train") -> Traffic:
@@ -61,9 +39,6 @@ def traffic(exchanges: Iterable[Exchange], kind: str | None = "train") -> Traffi
     Returns
     -------
     Traffic
-        Messages and bytes, both ways.
     """
     kept = [one for one in exchanges if kind is None or one.kind.partition(".")[0] == kind]
-    return Traffic(
-        len(kept), sum(one.answered for one in kept), sum(one.down for one in kept), sum(one.up for one in kept)
-    )
+    return Traffic(len(kept), *(sum(getattr(one, field) for one in kept) for field in ("answered", "down", "up")))

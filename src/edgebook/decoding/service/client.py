@@ -13,20 +13,11 @@ from edgebook.decoding.draws import Draws
 from edgebook.decoding.edge import Edge
 from edgebook.decoding.generation import checked_prompt
 from edgebook.decoding.protocol import LanguageModel
-from edgebook.decoding.service.pacing import Delay, Device, Inbox
-from edgebook.decoding.service.wire import (
-    MOST_DRAFTED,
-    SERVICE,
-    CloseRequest,
-    OpenReply,
-    OpenRequest,
-    OutcomeMessage,
-    VerifyRequest,
-    decode,
-    pack,
-)
+from edgebook.decoding.service import wire
+from edgebook.decoding.service.pacing import Delay, Inbox, PacedDevice
 from edgebook.decoding.speculative import Sampling
 
+DEADLINE = 60.0  # seconds that one request may take
 # After these the text can go on in a new session: the server has lost the old one, or is ahead of this client.
 LOST = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
 # After these it is worth asking again: nothing was decided, or the answer will be the same.
@@ -42,32 +33,28 @@ PASSING = (
 
 
 class ServiceError(RuntimeError):
-    """Why a text cannot go on, in one sentence; what was shown of it stays right."""
+    """Why a text cannot go on, in one sentence; what was shown of it stays right.
+
+    Examples
+    --------
+    >>> from edgebook.networks import CharacterDecoder
+    >>> draft = CharacterDecoder(8, 32, width=8, depth=1, heads=1)
+    >>> with EdgeClient("127.0.0.1:9", patience=0.0) as client:
+    ...     client.generate(draft, [1], max_new_tokens=3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    edgebook.decoding.service.client.ServiceError: The server at 127.0.0.1:9 has given no answer for 0 s ...
+    """
 
 
 class Report(NamedTuple):
-    """New tokens of a text, and how they came about.
+    """New tokens of a text, and how they came about."""
 
-    Attributes
-    ----------
-    tokens : list of int
-        All verified.
-    seconds : float
-        From the first draft step until the last outcome; opening the session is left out.
-    rounds, hits : int
-        Verifications, and those after which the next draft had been begun ahead of time.
-    draft_steps : int
-        Drafted tokens, those of dropped drafts included.
-    resumed : int
-        How often a request was sent again or a session opened anew.
-    """
-
-    tokens: list[int]
-    seconds: float
-    rounds: int
-    hits: int
-    draft_steps: int
-    resumed: int
+    tokens: list[int]  #: all verified
+    seconds: float  #: from the first draft step until the last outcome; opening the session is left out
+    rounds: int  #: verifications
+    hits: int  #: those after which the next draft had been begun ahead of time
+    draft_steps: int  #: drafted tokens, those of dropped drafts included
+    resumed: int  #: how often a request was sent again or a session opened anew
 
 
 class EdgeClient:
@@ -83,8 +70,6 @@ class EdgeClient:
         The authority (PEM) that vouches for the server, for TLS.
     patience : float
         Seconds for which a server that does not answer is asked again.
-    deadline : float
-        Seconds that one request may take.
     delay : Delay
         For experiments.
     """
@@ -96,10 +81,9 @@ class EdgeClient:
         token: str | None = None,
         certificate: bytes | None = None,
         patience: float = 20.0,
-        deadline: float = 60.0,
         delay: Delay | None = None,
     ) -> None:
-        self.address, self.patience, self.deadline, self.delay = address, patience, deadline, delay or Delay()
+        self.address, self.patience, self.delay = address, patience, delay or Delay()
         self._metadata = (("authorization", f"Bearer {token}"),) if token is not None else ()
         # Channels to one address share a connection and its back-off unless they are told not to.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 1000),
@@ -108,9 +92,9 @@ class EdgeClient:
             self._channel = grpc.insecure_channel(address, options=options)
         else:
             self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(certificate), options=options)
-        self._open = self._channel.unary_unary(f"/{SERVICE}/Open")
-        self._verify = self._channel.unary_stream(f"/{SERVICE}/Verify")
-        self._close = self._channel.unary_unary(f"/{SERVICE}/Close")
+        self._open = self._channel.unary_unary(f"/{wire.SERVICE}/Open")
+        self._verify = self._channel.unary_stream(f"/{wire.SERVICE}/Verify")
+        self._close = self._channel.unary_unary(f"/{wire.SERVICE}/Close")
 
     def __enter__(self) -> EdgeClient:
         return self
@@ -150,7 +134,6 @@ class EdgeClient:
         Returns
         -------
         Report
-            With all tokens.
 
         Raises
         ------
@@ -159,8 +142,9 @@ class EdgeClient:
         ValueError
             As `edgebook.decoding.generate`, or an unknown `ahead`.
         """
-        if ahead not in ("none", "exits") or drafted > MOST_DRAFTED:
-            raise ValueError(f"ahead must be none or exits and drafted at most {MOST_DRAFTED}, got {ahead}, {drafted}.")
+        if ahead not in ("none", "exits") or drafted > wire.MOST_DRAFTED:
+            most = wire.MOST_DRAFTED
+            raise ValueError(f"ahead must be none or exits and drafted at most {most}, got {ahead}, {drafted}.")
         sampling = sampling or Sampling()
         text = checked_prompt(prompt, (draft,), max_new_tokens, drafted)
         options = {"sampling": sampling, "draws": Draws(seed), "stop": stop}
@@ -178,7 +162,7 @@ class _Conversation:
         self.client, self.edge, self.sampling, self.seed = client, edge, sampling, seed
         self.vocabulary, self.exits, self.threshold = draft.vocabulary, exits, threshold
         self.session: str | None = None
-        self.device = Device(client.delay.draft_step)
+        self.device = PacedDevice(client.delay.draft_step)
         self.resumed = self.rounds = self.hits = 0
 
     def run(self, show: Callable[[list[int]], None] | None) -> Report:
@@ -204,7 +188,7 @@ class _Conversation:
             time.sleep(self.device.remaining())
             self.device.complete()
 
-    def _try(self, ask: Callable[[], OutcomeMessage | None]) -> OutcomeMessage | None:
+    def _try(self, ask: Callable[[], wire.OutcomeMessage | None]) -> wire.OutcomeMessage | None:
         """Ask until there is an answer, in a new session if need be."""
         until, pause = time.monotonic() + self.client.patience, 0.05
         while True:
@@ -227,17 +211,17 @@ class _Conversation:
                 pause = min(1.0, 2 * pause)
 
     def _options(self) -> dict[str, object]:
-        return {"metadata": self.client._metadata, "timeout": self.client.deadline}
+        return {"metadata": self.client._metadata, "timeout": DEADLINE}
 
     def _ensure(self) -> None:
         """Open a session for the text as far as it is verified, if there is none."""
         if self.session is not None:
             return
-        request = OpenRequest(
+        request = wire.OpenRequest(
             prompt=self.edge.text, seed=self.seed, temperature=float(self.sampling.temperature),
             top_k=self.sampling.top_k, top_p=float(self.sampling.top_p),
         )  # fmt: skip
-        reply = decode(OpenReply, self.client._open(request.encode(), **self._options()))
+        reply = wire.decode(wire.OpenReply, self.client._open(request.encode(), **self._options()))
         left = self.edge.prompt_length + self.edge.max_new_tokens
         if reply.vocabulary != self.vocabulary or reply.longest < left:
             raise ServiceError(
@@ -246,18 +230,18 @@ class _Conversation:
             )
         self.session = reply.session
 
-    def _round(self) -> OutcomeMessage:
+    def _round(self) -> wire.OutcomeMessage:
         """Have the present draft verified, and draft ahead meanwhile."""
         self._ensure()
         draft = self.edge.drafting.finish()
-        request = VerifyRequest(
+        request = wire.VerifyRequest(
             session=self.session, position=draft.position, tokens=draft.tokens,
-            distributions=pack(draft.distributions), exits=self.exits, threshold=self.threshold,
+            distributions=wire.pack(draft.distributions), exits=self.exits, threshold=self.threshold,
         )  # fmt: skip
         inbox = Inbox(self.client.delay.down)
         threading.Thread(target=self._ask, args=(request.encode(), inbox), daemon=True).start()
         while True:
-            message = inbox.get(self.device.remaining() if self.device.busy else self.client.deadline)
+            message = inbox.get(self.device.remaining() if self.device.busy else DEADLINE)
             if isinstance(message, Exception):
                 raise message
             if message is None:
@@ -274,12 +258,12 @@ class _Conversation:
         time.sleep(self.client.delay.up)
         try:
             for data in self.client._verify(request, **self._options()):
-                inbox.put(decode(OutcomeMessage, data))
+                inbox.put(wire.decode(wire.OutcomeMessage, data))
             inbox.put(ServiceError("The server ended a round without a final outcome."))
         except (grpc.RpcError, ValueError) as error:
             inbox.put(error)
 
-    def _check(self, message: OutcomeMessage, position: int, drafted: int) -> None:
+    def _check(self, message: wire.OutcomeMessage, position: int, drafted: int) -> None:
         """Refuse an outcome that cannot be one of this round."""
         if message.position != position or message.accepted > drafted or message.token >= self.vocabulary:
             raise ServiceError(f"The server answered with an outcome that does not fit the draft: {message}.")
@@ -287,6 +271,6 @@ class _Conversation:
     def _leave(self) -> None:
         """Let the server forget the session; if it does not hear this, it will by itself."""
         try:
-            self.client._close(CloseRequest(session=self.session).encode(), **self._options() | {"timeout": 2.0})
+            self.client._close(wire.CloseRequest(session=self.session).encode(), **self._options() | {"timeout": 2.0})
         except grpc.RpcError:
             return

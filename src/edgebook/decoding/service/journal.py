@@ -15,19 +15,9 @@ from typing import Any
 
 
 class Journal:
-    """The verified tokens of one request.
+    """The verified tokens of one request: those that earlier clients have left, and those that were added.
 
-    Parameters
-    ----------
-    path : Path
-        Is made if there is no such file.
-    request : mapping
-        Whatever decides the text, as JSON.
-
-    Attributes
-    ----------
-    tokens : list of int
-        Those that earlier clients have left, and those that were added.
+    The request is whatever decides the text, as JSON; a file that is not there is made.
 
     Raises
     ------

@@ -45,7 +45,7 @@ class Inbox:
         return message
 
 
-class Device:
+class PacedDevice:
     """Draft steps that last a given time, and can be left before they are over."""
 
     def __init__(self, step_seconds: float) -> None:

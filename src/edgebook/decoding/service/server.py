@@ -18,41 +18,19 @@ from edgebook.decoding.cloud import Cloud, Outcome
 from edgebook.decoding.draws import Draws
 from edgebook.decoding.generation import checked_prompt
 from edgebook.decoding.protocol import LanguageModel
-from edgebook.decoding.service.wire import (
-    SERVICE,
-    CloseRequest,
-    Kind,
-    OpenReply,
-    OpenRequest,
-    OutcomeMessage,
-    VerifyRequest,
-    decode,
-    unpack,
-)
+from edgebook.decoding.service import wire
 
+WORKERS = 16  # requests that are worked on at once; others wait
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server allows.
+    """What one server allows."""
 
-    Parameters
-    ----------
-    sessions : int
-        At once; a further one is refused.
-    idle_seconds : float
-        After which a session that nobody asks for is forgotten.
-    message_bytes : int
-        Of one request.
-    workers : int
-        Requests that are worked on at once; others wait.
-    """
-
-    sessions: int = 1024
-    idle_seconds: float = 300.0
-    message_bytes: int = 4 * 2**20
-    workers: int = 16
+    sessions: int = 1024  #: at once; a further one is refused
+    idle_seconds: float = 300.0  #: after which a session that nobody asks for is forgotten
+    message_bytes: int = 4 * 2**20  #: of one request
 
 
 @dataclass
@@ -91,6 +69,15 @@ class DecodingServer:
     ValueError
         Another address than loopback without both TLS and a token, a certificate without its key, or an address that
         cannot be had.
+
+    Examples
+    --------
+    >>> from edgebook.decoding.service import EdgeClient
+    >>> from edgebook.networks import CharacterDecoder
+    >>> model = CharacterDecoder(8, 32, width=8, depth=1, heads=1)  # its own draft
+    >>> with DecodingServer(model) as server, EdgeClient(f"127.0.0.1:{server.port}") as client:
+    ...     client.generate(model, [1, 2], max_new_tokens=10, drafted=4).rounds
+    2
     """
 
     def __init__(
@@ -116,8 +103,8 @@ class DecodingServer:
         self._lock, self._device, self._closing = threading.Lock(), threading.Lock(), threading.Event()
         size = self.limits.message_bytes
         options = [("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0)]
-        self._server = grpc.server(ThreadPoolExecutor(self.limits.workers), options=options)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+        self._server = grpc.server(ThreadPoolExecutor(WORKERS), options=options)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, self._handlers()),))
         try:
             if certificate is None:
                 self.port = self._server.add_insecure_port(address)
@@ -156,29 +143,29 @@ class DecodingServer:
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         return {
-            "Open": grpc.unary_unary_rpc_method_handler(self._guarded(OpenRequest, self._open)),
+            "Open": grpc.unary_unary_rpc_method_handler(self._guarded(wire.OpenRequest, self._open)),
             "Verify": grpc.unary_stream_rpc_method_handler(self._verify),
-            "Close": grpc.unary_unary_rpc_method_handler(self._guarded(CloseRequest, self._close)),
+            "Close": grpc.unary_unary_rpc_method_handler(self._guarded(wire.CloseRequest, self._close)),
         }
 
-    def _guarded(self, kind: type[Kind], answer: Callable[[Any, Any], bytes]) -> Callable[[bytes, Any], bytes]:
+    def _guarded(self, kind: type[wire.Kind], answer: Callable[[Any, Any], bytes]) -> Callable[[bytes, Any], bytes]:
         def handler(data: bytes, context: grpc.ServicerContext) -> bytes:
             return answer(self._admit(kind, data, context), context)
 
         return handler
 
-    def _admit(self, kind: type[Kind], data: bytes, context: grpc.ServicerContext) -> Kind:
+    def _admit(self, kind: type[wire.Kind], data: bytes, context: grpc.ServicerContext) -> wire.Kind:
         """Check the token, then the message; what is refused here has touched nothing."""
         if self._token is not None:
             given = dict(context.invocation_metadata()).get("authorization", "")
             if not hmac.compare_digest(str(given).encode(), f"Bearer {self._token}".encode()):
                 context.abort(grpc.StatusCode.UNAUTHENTICATED, "The token is missing or wrong.")
         try:
-            return decode(kind, data)
+            return wire.decode(kind, data)
         except ValueError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
-    def _open(self, request: OpenRequest, context: grpc.ServicerContext) -> bytes:
+    def _open(self, request: wire.OpenRequest, context: grpc.ServicerContext) -> bytes:
         try:
             checked_prompt(request.prompt, (self.model,), 1, 0)
         except ValueError as error:
@@ -190,15 +177,15 @@ class DecodingServer:
                 full = f"The server holds {self.limits.sessions} sessions already; try again later."
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, full)
             self._sessions[name] = _Held(cloud, request.sampling.greedy, used=time.monotonic())
-        return OpenReply(session=name, vocabulary=self.model.vocabulary, longest=self.model.longest).encode()
+        return wire.OpenReply(session=name, vocabulary=self.model.vocabulary, longest=self.model.longest).encode()
 
-    def _close(self, request: CloseRequest, _: grpc.ServicerContext) -> bytes:
+    def _close(self, request: wire.CloseRequest, _: grpc.ServicerContext) -> bytes:
         with self._lock:
             self._sessions.pop(request.session, None)
         return b"{}"
 
     def _verify(self, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        request = self._admit(VerifyRequest, data, context)
+        request = self._admit(wire.VerifyRequest, data, context)
         with self._lock:
             held = self._sessions.get(request.session)
         if held is None:
@@ -207,16 +194,16 @@ class DecodingServer:
             held.used = time.monotonic()
             draft = (request.position, tuple(request.tokens))
             if held.last is not None and held.last[:2] == draft:  # sent twice: the answer stays what it was
-                yield OutcomeMessage.of(request.position, held.last[2]).encode()
+                yield wire.OutcomeMessage.of(request.position, held.last[2]).encode()
                 return
             rows = self._checked(held, request, context)
             for outcome in self._stages(held, request, rows):
                 if outcome.final:
                     held.last = (*draft, outcome)
-                yield OutcomeMessage.of(request.position, outcome).encode()
+                yield wire.OutcomeMessage.of(request.position, outcome).encode()
             held.used = time.monotonic()
 
-    def _checked(self, held: _Held, request: VerifyRequest, context: grpc.ServicerContext) -> Tensor | None:
+    def _checked(self, held: _Held, request: wire.VerifyRequest, context: grpc.ServicerContext) -> Tensor | None:
         """Compare a request with its session; a late one and a wrong one are refused."""
         length, vocabulary = len(held.cloud.text), self.model.vocabulary
         if request.position != length:
@@ -229,11 +216,11 @@ class DecodingServer:
                 raise ValueError(f"Tokens lie between 0 and {vocabulary - 1}.")
             if not held.greedy and request.distributions is None:
                 raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
-            return None if held.greedy else unpack(request.distributions, request.tokens, vocabulary)
+            return None if held.greedy else wire.unpack(request.distributions, request.tokens, vocabulary)
         except ValueError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
-    def _stages(self, held: _Held, request: VerifyRequest, rows: Tensor | None) -> Iterator[Outcome]:
+    def _stages(self, held: _Held, request: wire.VerifyRequest, rows: Tensor | None) -> Iterator[Outcome]:
         """Go through the pass, one stage of one session at a time, and pass on what is worth a message."""
         steps, said, began = held.cloud.verify(request.tokens, rows, exits=request.exits), None, time.monotonic()
         while True:

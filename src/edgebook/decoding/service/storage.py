@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from edgebook.decoding.exits import Exits
@@ -22,7 +21,7 @@ class Stored(NamedTuple):
 
 
 def save_models(path: str | Path, model: CharacterDecoder, symbols: str, exits: Exits | None = None) -> None:
-    """Write a decoder into a file ``.npz``.
+    """Write a decoder into a file of PyTorch's.
 
     Parameters
     ----------
@@ -35,13 +34,11 @@ def save_models(path: str | Path, model: CharacterDecoder, symbols: str, exits: 
     """
     sizes = {"vocabulary": model.vocabulary, "longest": model.longest, "width": model.width,
              "depth": len(model.blocks), "heads": model.heads}  # fmt: skip
-    about = {"sizes": sizes, "symbols": symbols, "after": list(exits.after) if exits else []}
+    stored = {"symbols": symbols, "sizes": sizes, "model": model.state_dict()}
     if exits:
-        about["adapter_heads"] = exits.adapters[0].heads
-    arrays = {f"model/{name}": value.cpu().numpy() for name, value in model.state_dict().items()}
-    if exits:
-        arrays |= {f"exits/{name}": value.cpu().numpy() for name, value in exits.state_dict().items()}
-    np.savez(path, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
+        about = {"after": list(exits.after), "heads": exits.adapters[0].heads}
+        stored |= {"about": about, "exits": exits.state_dict()}
+    torch.save(stored, path)
 
 
 def load_models(path: str | Path) -> Stored:
@@ -50,7 +47,6 @@ def load_models(path: str | Path) -> Stored:
     Parameters
     ----------
     path : str or Path
-        The file.
 
     Returns
     -------
@@ -61,21 +57,24 @@ def load_models(path: str | Path) -> Stored:
     ------
     ValueError
         The file is none of these.
+
+    Examples
+    --------
+    >>> from tempfile import NamedTemporaryFile
+    >>> with NamedTemporaryFile(suffix=".pt") as file:
+    ...     save_models(file.name, CharacterDecoder(2, 8, width=4, depth=1, heads=1), "ab")
+    ...     load_models(file.name).symbols
+    'ab'
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
-            about = json.loads(data["about"].tobytes().decode())
-            arrays = {name: torch.from_numpy(data[name]) for name in data.files if name != "about"}
-        model = CharacterDecoder(**about["sizes"]).eval()
-        model.load_state_dict(_part(arrays, "model/"))
-        exits = None
-        if about["after"]:
-            exits = Exits(model.head, about["after"], heads=about["adapter_heads"], longest=model.longest).eval()
-            exits.load_state_dict(_part(arrays, "exits/"))
-        return Stored(model, exits, about["symbols"])
-    except (OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} holds no decoder: {' '.join(str(error).split())}") from None
-
-
-def _part(arrays: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        model, exits = CharacterDecoder(**stored["sizes"]).eval(), None
+        model.load_state_dict(stored["model"])
+        if "exits" in stored:
+            exits = Exits(model.head, longest=model.longest, **stored["about"]).eval()
+            exits.load_state_dict(stored["exits"])
+        return Stored(model, exits, stored["symbols"])
+    except OSError as error:
+        raise ValueError(f"{path} holds no decoder: {error.strerror}.") from None
+    except (pickle.UnpicklingError, EOFError, LookupError, TypeError, RuntimeError, ValueError):
+        raise ValueError(f"{path} holds no decoder.") from None

@@ -97,13 +97,7 @@ Kind = TypeVar("Kind", bound=Message)
 
 
 def decode(kind: type[Kind], data: bytes) -> Kind:
-    """Read a message.
-
-    Raises
-    ------
-    ValueError
-        What is wrong with it, in one sentence.
-    """
+    """Read a message, or raise a ValueError that says what is wrong with it, in one sentence."""
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
@@ -120,13 +114,7 @@ def pack(distributions: Tensor | None) -> str | None:
 
 
 def unpack(text: str | None, tokens: list[int], vocabulary: int) -> Tensor | None:
-    """Read distributions (g, V) and check that the tokens can have been drawn from them.
-
-    Raises
-    ------
-    ValueError
-        What is wrong with them, in one sentence.
-    """
+    """Read distributions (g, V), from which the tokens can have been drawn, or raise a ValueError as `decode` does."""
     if text is None:
         return None
     try:
