@@ -125,20 +125,7 @@ def _solve(
 
 
 def effective(tiles: Array, wiring: Wiring) -> Array:
-    """Return the effective conductances of a batch of arrays, :math:`2 N M^3` operations each.
-
-    Parameters
-    ----------
-    tiles : array of float64, (T, M, N)
-        Conductances, siemens.
-    wiring : Wiring
-        Resistances.
-
-    Returns
-    -------
-    array of float64, (T, M, N)
-        Effective conductances.
-    """
+    """Return the effective conductances of arrays (T, M, N) in siemens, :math:`2 N M^3` operations each."""
     _, rows, columns = tiles.shape
     padded = (rows + 3) // 4 * 4
     out, y = np.empty_like(tiles), np.empty((padded, padded + columns))
