@@ -43,6 +43,11 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
     dict of str to LayerCost
         In the order of execution. For a convolution with kernel k, groups g and output (C_out, H, W):
         MACs = C_out H W C_in k^2 / g. A layer that is used twice counts twice.
+
+    Examples
+    --------
+    >>> layer_costs(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2))
+    {'1': LayerCost(macs=120, weights=120, inputs=12, outputs=10)}
     """
     found: dict[str, LayerCost] = {}
 
@@ -133,6 +138,11 @@ def training_complexity(phases: Sequence[Phase], baseline: Phase) -> float:
     ------
     ValueError
         A negative count, or a baseline that costs nothing.
+
+    Examples
+    --------
+    >>> training_complexity([Phase(1e6, 10), Phase(2e5, 50)], baseline=Phase(1e6, 100))
+    0.2
     """
     if any(phase.macs < 0 or phase.epochs < 0 for phase in phases) or baseline.macs * baseline.epochs <= 0:
         raise ValueError("MACs and epochs must not be negative, and those of the baseline must be positive.")
