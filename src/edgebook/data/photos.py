@@ -40,16 +40,6 @@ def photograph(name: str) -> np.ndarray:
 
     The file is read from the installed package's folder: ``skimage.data`` would go through a downloader.
 
-    Parameters
-    ----------
-    name : key of ``PHOTOS``.
-
-    Returns
-    -------
-    numpy.ndarray
-
-    Examples
-    --------
     >>> photograph("china").shape
     (427, 640, 3)
     """
@@ -70,16 +60,6 @@ def block_split(name: str) -> np.ndarray:
     the square's position: spread evenly, without a pattern, and the same for every seed and machine.
     Pixels right of and below the last whole block are not used.
 
-    Parameters
-    ----------
-    name : key of ``PHOTOS``.
-
-    Returns
-    -------
-    numpy.ndarray
-
-    Examples
-    --------
     >>> block_split("china").shape, int(block_split("china").sum())
     ((6, 10), 15)
     """

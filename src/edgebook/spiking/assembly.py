@@ -12,7 +12,6 @@ from torch import nn
 from edgebook.networks.convolutional import POOL
 from edgebook.spiking.classifier import Output, SpikingNetwork
 from edgebook.spiking.layers import Recipe
-from edgebook.spiking.neuron.lif import Integrator
 
 
 class Head(NamedTuple):
@@ -22,7 +21,6 @@ class Head(NamedTuple):
     classes: int
     hidden: tuple[int, ...]
     size: int | None
-    readout_beta: float
     output: Output
     xavier_gain: float | None
 
@@ -37,7 +35,6 @@ class Head(NamedTuple):
             nn.Sequential(*features if units else ()),
             nn.Sequential(*dense if units else features),
             readout,
-            Integrator(self.readout_beta),
             steps=recipe.steps,
             output=self.output,
             channels=self.in_channels,

@@ -58,16 +58,8 @@ def join(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Return the matrices (..., new, new) of the new blocks, and current and voltage at the common side per input.
 
-    Parameters
-    ----------
-    near, far : Tensor, (..., ports, ports)
-        Matrices of the blocks, with the ports in the order of `ORDERS`.
-    cut : int
-        Ports of the common side.
-    resistance : float
-        Of each wire between the blocks, ohms.
-    layout : sequence of Piece
-        From `pieces`.
+    `near` and `far` (..., ports, ports) have their ports in the order of `ORDERS`, `cut` of them on the common side;
+    `resistance` is that of each wire between the blocks in ohms, and `layout` comes from `pieces`.
     """
     kept = near.shape[-1] - cut
     impedance = -near[..., kept:, kept:]

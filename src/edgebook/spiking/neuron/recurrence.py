@@ -9,7 +9,6 @@ membranes, the others the membranes themselves.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from functools import cache, lru_cache
 from types import ModuleType
@@ -21,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgebook.spiking.neuron import torch_kernels
+from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.convention import Convention, constants
 from edgebook.spiking.neuron.memory import NUMPY, flat, layout
 
 Backend = Literal["auto", "numba", "triton", "torch", "steps"]
-BACKENDS: tuple[str, ...] = get_args(Backend)
 COMPILED = {"numba": "cpu", "triton": "cuda"}  # package -> where its kernels work
 
 
@@ -45,10 +44,7 @@ def kernels(package: str = "numba") -> ModuleType | None:
 
 def chosen(backend: str, currents: Tensor) -> str:
     """Return the backend for these currents, or say in one sentence why the one asked for cannot be had."""
-    if backend not in BACKENDS:
-        near = difflib.get_close_matches(str(backend), BACKENDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}.{hint}")
+    one_of("backend", backend, get_args(Backend))
     device = currents.device.type
     if backend == "auto":
         return next((name for name, there in COMPILED.items() if there == device and kernels(name)), "torch")
