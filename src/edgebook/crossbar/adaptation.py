@@ -47,7 +47,7 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     if not norms:
         raise ValueError("The model has no batch norm with running statistics.")
     momenta = [norm.momentum for norm in norms]
-    result.eval()
+    result.eval()  # dropout included
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average

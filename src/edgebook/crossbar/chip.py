@@ -126,7 +126,7 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
     effective = tiles if config.wires is None else _through_wires(tiles, config.wires)
     if config.read is None:
         return FoldedWeights(read_weights(effective, step, shape, layout), None)
-    relative = torch.where(tiles > 0, config.read(tiles) / tiles, 0.0)
+    relative = torch.where(tiles > 0, config.read(tiles) / tiles, 0.0)  # a device that is off has no noise
     mean, deviation = rectified_moments(effective, effective * relative)
     return FoldedWeights(read_weights(mean, step, shape, layout), read_deviations(deviation, step, shape, layout))
 

@@ -103,7 +103,7 @@ def layer_energy(cost: LayerCost, bits: int = 32) -> float:
     """
     if bits < 1:
         raise ValueError(f"bits must be at least 1, got {bits}.")
-    memory = (cost.inputs + cost.weights) * 2.5 * bits
+    memory = (cost.inputs + cost.weights) * 2.5 * bits  # 2.5 pJ a bit, read once
     return (memory + cost.macs * (3.1 * bits / 32 + 0.1)) * PICOJOULE
 
 

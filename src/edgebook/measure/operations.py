@@ -55,6 +55,7 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
         weight = layer.weight  # (C_out, C_in / g, k, k) or (out, in): MACs per output value = weight[0].numel()
         cost = LayerCost(output.numel() * weight[0].numel(), weight.numel(), inputs[0].numel(), output.numel())
         before = found.get(name)
+        # Used again: only its work counts again.
         found[name] = cost if before is None else cost._replace(macs=before.macs + cost.macs)
 
     handles = [

@@ -142,7 +142,7 @@ def vgg_architecture(
     places = [i for i, entry in enumerate(plan) if entry != POOL]
 
     def build(widths: Sequence[int]) -> nn.Module:
-        given = dict(zip(places, widths, strict=True))
+        given = dict(zip(places, widths, strict=True))  # place in the plan -> width
         units: list[nn.Module] = []
         width = in_channels
         for place in range(len(plan)):
@@ -192,7 +192,7 @@ def resnet_architecture(
         units: list[nn.Module] = [_Unit(in_channels, widths[0], 3, 1, norm=True, relu=True)]
         width = widths[0]
         for s in range(len(stages)):
-            output, *inner = widths[s * per_stage : (s + 1) * per_stage]
+            output, *inner = widths[s * per_stage : (s + 1) * per_stage]  # of this stage
             for b in range(blocks):
                 units.append(_Block(width, inner[b], output, stride=2 if s > 0 and b == 0 else 1))
                 width = output
@@ -209,7 +209,7 @@ def resnet_architecture(
             (*(f"{name}.conv" for name in stem), *(f"{name}.second.conv" for name in names), *skips),
             *((f"{name}.first.conv",) for name in names),
         ]
-    widths = tuple(int(width) for stage in stages for width in (stage,) * per_stage)
+    widths = tuple(int(width) for stage in stages for width in (stage,) * per_stage)  # (shared, inner ...) per stage
     return Architecture(widths, build, tuple(activations), tuple(convolutions))
 
 

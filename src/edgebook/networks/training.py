@@ -69,13 +69,13 @@ def fit(
         raise ValueError(f"At least two images with one label each are needed, got {len(x)} and {len(y)}.")
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
     order = torch.Generator().manual_seed(seed)
-    batches = max(1, math.ceil(len(x) / batch_size))
+    batches = max(1, math.ceil(len(x) / batch_size))  # of sizes that differ by one at most, so that none is 1 alone
 
     def cosine(step: int) -> float:
         epoch, batch = divmod(step, batches)
         return 0.5 + 0.5 * math.cos(math.pi * (epoch + batch / batches) / max(epochs, 1))
 
-    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine) if schedule == "cosine" else None
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine) if schedule == "cosine" else None  # set at every step
     model.train()
     for epoch in range(epochs):
         for batch in torch.randperm(len(x), generator=order).tensor_split(batches):

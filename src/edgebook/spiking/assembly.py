@@ -29,7 +29,7 @@ class Head(NamedTuple):
         widths = (width, *self.hidden)
         dense = [recipe.linear(inputs, outputs) for inputs, outputs in pairwise(widths)]
         readout = nn.Linear(widths[-1], self.classes, bias=recipe.linear_bias)
-        first, *features = units or dense
+        first, *features = units or dense  # without convolutions a linear layer codes the image
         net = SpikingNetwork(
             first,
             nn.Sequential(*features if units else ()),

@@ -74,7 +74,7 @@ class SpikingNetwork(nn.Module):
             spikes = self.first(x[None], self.steps if steps is None else steps)  # (T, B, C', H, W)
         else:
             spikes = self.first(x)
-        spikes = self.features(spikes)
+        spikes = self.features(spikes)  # (T, B, C, H, W), or (T, B, inputs) without convolutions
         if spikes.ndim == 5:
             spikes = spikes.mean(dim=(3, 4)) if self.size is None else spikes.flatten(2)  # (T, B, inputs)
         logits = self.linear(self.hidden(spikes))  # (T, B, classes)

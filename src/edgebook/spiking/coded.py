@@ -95,7 +95,7 @@ class CodedNetwork(nn.Module):
             return x
         if self.coding == "expected":
             return (self.gain * x).clamp(-1, 1)
-        spikes = poisson_coding(x, self.steps, self.generator, gain=self.gain, signed=True)
+        spikes = poisson_coding(x, self.steps, self.generator, gain=self.gain, signed=True)  # (T, B, C, H, W)
         return spikes if self.coding == "rate" else spikes.mean(dim=0) / self.gain
 
     def forward(self, pixels: Tensor) -> Tensor:

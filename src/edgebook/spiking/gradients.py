@@ -79,9 +79,8 @@ def _mapped(network: nn.Module, images: Tensor, extra: Tensor, cotangents: Cotan
 
     def norms(image: Tensor, extra: Tensor) -> Tensor:
         def read_out(learned: dict[str, Tensor]) -> Tensor:
-            return mean_logits(
-                torch.func.functional_call(network, learned, (image.unsqueeze(0),))[:, 0]
-            )  # (T, classes)
+            outputs = torch.func.functional_call(network, learned, (image.unsqueeze(0),))  # (T, 1, classes)
+            return mean_logits(outputs[:, 0])
 
         logits, pull = torch.func.vjp(read_out, parameters)
         return _pulled(logits, cotangents(logits, extra), lambda seed: pull(seed)[0].values())

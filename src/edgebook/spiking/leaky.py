@@ -141,7 +141,7 @@ class LeakyLoop(nn.Module):
 
     def forward(self, currents: Tensor, membranes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the spikes (T, ...), and on request the membranes, before the reset if that is delayed."""
-        membrane, fired, held = torch.zeros_like(currents[0]), [], []
+        membrane, fired, held = torch.zeros_like(currents[0]), [], []  # (B, ...)
         for current in currents:
             spike, membrane = self.leaky(self.gain * current if self.gain != 1 else current, membrane)
             fired.append(spike.to(currents.dtype))

@@ -116,7 +116,7 @@ def spiking_vgg(
                 width = int(entry)
         side = 1 if size is None else size // 2 ** list(config).count(POOL)
         head = Head(in_channels, classes, tuple(hidden), size, output, xavier_gain)
-        return head.on(recipe, units, width * side**2)
+        return head.on(recipe, units, width * side**2)  # features flattened, or averaged
 
 
 def spiking_resnet(

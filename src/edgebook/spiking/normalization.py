@@ -80,7 +80,8 @@ class StepBatchNorm(_BatchNorm):
         if not self.training:
             return self._pooled(x, self.weight)
         mean, var = self.running_mean, self.running_var
-        return torch.cat([self._normalised(y, mean, var, self.weight) for y in _steps(x)]).view(x.shape)
+        steps = [self._normalised(y, mean, var, self.weight) for y in _steps(x)]  # (B, C, ...) each
+        return torch.cat(steps).view(x.shape)
 
 
 class ThresholdBatchNorm(_BatchNorm):
@@ -124,4 +125,4 @@ class TemporalBatchNorm(_BatchNorm):
         if len(x) > len(self.weight):
             raise ValueError(f"This batch norm knows {len(self.weight)} steps, got a sequence of {len(x)}.")
         parts = zip(_steps(x), self.running_mean, self.running_var, self.weight, strict=False)
-        return torch.cat([self._normalised(y, m, v, w) for y, m, v, w in parts]).view(x.shape)
+        return torch.cat([self._normalised(y, m, v, w) for y, m, v, w in parts]).view(x.shape)  # T times (B, C, ...)

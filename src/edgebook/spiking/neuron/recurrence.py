@@ -75,7 +75,7 @@ def _steps(currents: Tensor, convention: Convention, membranes: bool) -> tuple[T
     beta, threshold = convention.beta, convention.threshold
     carry, fired, held = torch.zeros_like(currents[0]), [], []
     for current in currents:
-        h = carry + convention.gain * current
+        h = carry + convention.gain * current  # before any reset
         distance = (h - threshold) / threshold if convention.relative else h - threshold
         s = convention.surrogate.spike(distance, strict=convention.strict)
         fired.append(s)
@@ -144,14 +144,14 @@ def _mapped(x: Tensor | None, dim: int | None, size: int) -> Tensor | None:
     """Put the mapped axis behind the steps, or repeat there what is the same for all."""
     if x is None:
         return None
-    return x.movedim(dim, 1) if dim is not None else x.unsqueeze(1).expand(-1, size, *x.shape[1:])
+    return x.movedim(dim, 1) if dim is not None else x.unsqueeze(1).expand(-1, size, *x.shape[1:])  # (T, N, ...)
 
 
 def _numba_forward(currents: Tensor, convention: Convention, membranes: bool) -> tuple[Tensor, ...]:
     order, back = layout(currents)
-    laid = currents.permute(order)
+    laid = currents.permute(order)  # steps, then axes as in memory: flat without a copy
     array, stride = _array(laid)
-    steps, size = len(laid), laid.numel() // len(laid)
+    steps, size = len(laid), laid.numel() // len(laid)  # T, and the number of neurons
     outputs = [laid.new_empty(laid.shape) for _ in range(2 if membranes else 1)]
     arrays = [output.view(-1).numpy() for output in outputs]
     held = arrays[1] if membranes else _nothing(array.dtype)
