@@ -193,6 +193,12 @@ def restart_reads(model: nn.Module, seed: int) -> None:
     ------
     ValueError
         A negative seed, or a network without crossbars.
+
+    Examples
+    --------
+    >>> from edgebook.crossbar import relative_deviation
+    >>> chip = on_crossbar(nn.Conv2d(3, 8, 3), CrossbarConfig(read=lambda g: relative_deviation(g, sigma=0.1)))
+    >>> restart_reads(chip, 7)
     """
     layers = crossbar_layers(model)
     if not layers:

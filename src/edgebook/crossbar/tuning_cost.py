@@ -64,12 +64,7 @@ class TuningCost(NamedTuple):
 
 
 def tuning_cost(
-    model: nn.Module,
-    shape: Sequence[int],
-    config: CrossbarConfig,
-    *,
-    tune: Tuning,
-    batch: int = 1,
+    model: nn.Module, shape: Sequence[int], config: CrossbarConfig, *, tune: Tuning, batch: int = 1
 ) -> TuningCost:
     """Count one step of tuning, by descent with momentum, a network whose convolutions are on crossbars.
 

@@ -88,6 +88,11 @@ def count_macs(model: nn.Module, shape: Sequence[int]) -> int:
     -------
     int
         MACs, the sum of `layer_costs`.
+
+    Examples
+    --------
+    >>> count_macs(nn.Conv2d(3, 8, 3), (3, 4, 4))  # 2 x 2 positions, 8 channels, 27 products each
+    864
     """
     return sum(cost.macs for cost in layer_costs(model, shape).values())
 
@@ -103,6 +108,11 @@ def count_parameters(model: nn.Module) -> int:
     -------
     int
         Parameters that require a gradient.
+
+    Examples
+    --------
+    >>> count_parameters(nn.Linear(12, 10))
+    130
     """
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
