@@ -97,15 +97,7 @@ def _put_resistances(y: Array, q: int, width: int, r: float, old: Array) -> None
 
 @_compiled
 def _solve(
-    tiles: Array,
-    word: float,
-    bit: float,
-    source: float,
-    sense: float,
-    out: Array,
-    y: Array,
-    work: Array,
-    old: Array,
+    tiles: Array, word: float, bit: float, source: float, sense: float, out: Array, y: Array, work: Array, old: Array
 ) -> None:
     """Solve tile by tile; `y` holds (Y, U), the outputs from the last to the first."""
     count, rows, columns = tiles.shape
