@@ -14,18 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgebook.crossbar import (
-    WIRES,
-    CrossbarConfig,
-    Device,
-    Layout,
-    Wiring,
-    fold,
-    map_weights,
-    pcm_drift,
-    power_law_drift,
-    relative_deviation,
-)
+from edgebook.crossbar import WIRES, CrossbarConfig, Device, Layout, Wiring, fold, power_law_drift, relative_deviation
+from edgebook.crossbar.mapping import map_weights
 
 SMALL = Layout(device=Device(20e3, 10), rows=4, columns=3)
 HEAVY = WIRES["heavy"]
@@ -70,25 +60,21 @@ def test_wires_are_solved_tile_by_tile(nodal: Callable[..., np.ndarray], wires: 
 
 
 def test_devices_change_before_the_circuit_is_solved(nodal: Callable[..., np.ndarray]) -> None:
-    """Programming, then drift, then wires, then reads, each seeing what the one before has left."""
+    """Drift, then wires, then reads, each seeing what the one before has left."""
     seen: dict[str, Tensor] = {}
-
-    def programming(g: Tensor, time: float) -> Tensor:
-        seen["programming"] = g
-        return torch.zeros_like(g)
 
     def drift(g: Tensor, generator: torch.Generator, time: float) -> Tensor:
         seen["drift"] = g
         return g * 0.25 * time
 
-    def read(g: Tensor, time: float) -> Tensor:
+    def read(g: Tensor) -> Tensor:
         seen["read"] = g
         return 0.1 * g
 
     weights = seeded(4, 3)
     tiles, step = map_weights(weights, SMALL)
-    found = fold(weights, CrossbarConfig(SMALL, HEAVY, programming, drift, read, time=2.0))
-    assert torch.equal(seen["programming"], tiles) and torch.equal(seen["drift"], tiles)
+    found = fold(weights, CrossbarConfig(SMALL, HEAVY, drift, read, time=2.0))
+    assert torch.equal(seen["drift"], tiles)
     torch.testing.assert_close(seen["read"], tiles / 2, rtol=1e-12, atol=0)
     effective = solved(tiles.numpy() / 2, nodal, HEAVY)
     np.testing.assert_allclose(found.weight.numpy(), decoded(effective, step, (4, 3), SMALL), rtol=1e-9, atol=1e-12)
@@ -110,10 +96,6 @@ def test_read_noise_of_equal_weights(sigma: float) -> None:
     assert redrawn.deviation is not None
     torch.testing.assert_close(redrawn.weight, torch.ones(200, 200).double(), rtol=1e-9, atol=0)
     torch.testing.assert_close(redrawn.deviation, torch.full((200, 200), wanted).double(), rtol=1e-6, atol=0)
-    once = fold(torch.ones(200, 200), CrossbarConfig(read=relative(sigma), redraw="never"))
-    assert once.deviation is None
-    assert abs(float(once.weight.mean()) - 1) < 5 * wanted / 200
-    assert abs(float(once.weight.std()) / wanted - 1) < 5 / math.sqrt(2 * 200**2)
 
 
 @pytest.mark.parametrize("sigma", [0.2, 0.6])
@@ -142,19 +124,12 @@ def test_a_device_that_is_off_has_no_noise() -> None:
     assert float(found.deviation[0, 1]) == 0 and float(found.deviation[0, 0]) > 0
 
 
-def test_one_effect_leaves_the_draws_of_the_others() -> None:
-    weights, drift = seeded(9, 7), partial(power_law_drift, mean=0.05)  # without spread: a gain
-    programmed = CrossbarConfig(SMALL, programming=relative(0.05))
-    both = CrossbarConfig(SMALL, programming=relative(0.05), drift=drift, time=100.0)
-    gain = 100.0**-0.05
-    torch.testing.assert_close(fold(weights, both).weight, gain * fold(weights, programmed).weight)
-
-
 def test_draws_belong_to_chip_and_layer() -> None:
     weights, state = seeded(9, 7), torch.get_rng_state()
 
     def drawn(seed: int, name: str) -> Tensor:
-        return fold(weights, CrossbarConfig(SMALL, programming=relative(0.05), seed=seed), name=name).weight
+        drift = partial(power_law_drift, mean=0.05, spread=0.02)
+        return fold(weights, CrossbarConfig(SMALL, drift=drift, time=100.0, seed=seed), name=name).weight
 
     one = drawn(0, "a")
     assert torch.equal(one, drawn(0, "a"))
@@ -176,13 +151,15 @@ def test_the_same_chip_ages() -> None:
     ("call", "words"),
     [
         (lambda: CrossbarConfig(wires=Wiring(1.0, -1.0, 1.0, 1.0)), "r_bit must be a finite resistance.*got -1.0"),
-        (lambda: CrossbarConfig(redraw="always"), "redraw must be one of never, forward, read, got 'always'"),
         (lambda: CrossbarConfig(time=-1.0), "time must be finite and at least 0 s, got -1.0"),
         (lambda: CrossbarConfig(time=math.inf), "time must be finite and at least 0 s, got inf"),
         (lambda: CrossbarConfig(seed=-1), "seed must be a whole number of at least 0, got -1"),
         (lambda: CrossbarConfig(seed=0.5), "seed must be a whole number of at least 0, got 0.5"),
         (lambda: fold(torch.ones(3), CrossbarConfig()), r"shape \(\.\.\., K, N\)"),
-        (lambda: fold(torch.ones(2, 2), CrossbarConfig(drift=pcm_drift)), "start of the drift at 20.0 s, got 1.0"),
+        (
+            lambda: fold(torch.ones(2, 2), CrossbarConfig(drift=partial(power_law_drift, mean=0.1), time=0.5)),
+            "start of the drift at 1 s, got 0.5",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(call: Callable[[], object], words: str) -> None:

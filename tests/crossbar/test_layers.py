@@ -25,14 +25,16 @@ from edgebook.crossbar import (
     crossbar_layers,
     fold,
     on_crossbar,
+    power_law_drift,
     relative_deviation,
     restart_reads,
-    weight_matrix,
 )
+from edgebook.crossbar.tiles import weight_matrix
 
 SMALL = Layout(rows=16, columns=8)
 FINE = Layout(weight_bits=24, cell_bits=12)  # no rounding that single precision would see
 NOISY = partial(relative_deviation, sigma=0.1)
+DRIFT = partial(power_law_drift, mean=0.05, spread=0.02)
 
 
 def seeded(*shape: int, seed: int = 0) -> Tensor:
@@ -107,7 +109,6 @@ def test_the_plain_network_is_left_alone() -> None:
     assert set(before) <= set(mapped.state_dict())
 
 
-@pytest.mark.parametrize("redraw", ["never", "forward"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -116,9 +117,9 @@ def test_the_plain_network_is_left_alone() -> None:
         dict(kernel_size=3, dilation=2, groups=3),
     ],
 )
-def test_a_convolution_is_its_folded_matrices_times_patches(arguments: dict[str, Any], redraw: str) -> None:
+def test_a_convolution_is_its_folded_matrices_times_patches(arguments: dict[str, Any]) -> None:
     layer, x = nn.Conv2d(6, 9, **arguments).double(), seeded(2, 6, 8, 7).double()
-    config = CrossbarConfig(SMALL, WIRES["heavy"], programming=NOISY, redraw=redraw)
+    config = CrossbarConfig(SMALL, WIRES["heavy"], DRIFT, time=1e6)
     folded = fold(weight_matrix(layer.weight, groups=layer.groups), config)  # a network of one layer has no name
     options = dict(dilation=layer.dilation, padding=layer.padding, stride=layer.stride)
     patches = F.unfold(x, layer.kernel_size, **options).unflatten(1, (layer.groups, -1))
@@ -133,25 +134,16 @@ def test_a_convolution_is_its_folded_matrices_times_patches(arguments: dict[str,
 def test_when_noise_is_drawn() -> None:
     image = seeded(1, 3, 9, 9).expand(3, -1, -1, -1)  # the same image three times
 
-    def two_passes(redraw: str) -> tuple[Tensor, Tensor]:
-        mapped = on_crossbar(net(), CrossbarConfig(SMALL, read=NOISY, redraw=redraw))
-        with torch.no_grad():
-            return mapped(image), mapped(image)
-
-    first, second = two_passes("never")
-    assert torch.equal(first, second)
-    torch.testing.assert_close(first[0], first[1])
-    first, second = two_passes("forward")
+    mapped = on_crossbar(net(), CrossbarConfig(SMALL, read=NOISY))
+    with torch.no_grad():
+        first, second = mapped(image), mapped(image)
     assert (first - second).abs().max() > 1e-3
     torch.testing.assert_close(first[0], first[1])
-    first, second = two_passes("read")
-    assert (first - second).abs().max() > 1e-3 and (first[0] - first[1]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("redraw", ["forward", "read"])
-def test_reads_can_be_repeated(redraw: str) -> None:
+def test_reads_can_be_repeated() -> None:
     x, state = seeded(2, 3, 9, 9), torch.get_rng_state()
-    config = CrossbarConfig(SMALL, programming=NOISY, read=NOISY, redraw=redraw)
+    config = CrossbarConfig(SMALL, drift=DRIFT, read=NOISY, time=1e6)
     one, same = (on_crossbar(net(), config) for _ in range(2))
     torch.set_rng_state(state)  # what initialising the networks has used
     with torch.no_grad():
@@ -163,7 +155,7 @@ def test_reads_can_be_repeated(redraw: str) -> None:
         assert all(torch.equal(y, one(x)) for y in sequence)
         restart_reads(one, seed=7)
         assert not torch.equal(one(x), sequence[0]) and torch.equal(the_first(one).weight, weight)
-        other = on_crossbar(net(), CrossbarConfig(SMALL, programming=NOISY, read=NOISY, redraw=redraw, seed=1))
+        other = on_crossbar(net(), CrossbarConfig(SMALL, drift=DRIFT, read=NOISY, time=1e6, seed=1))
         assert not torch.equal(other(x), sequence[0])
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -180,39 +172,32 @@ def test_layers_draw_for_themselves() -> None:
     assert torch.equal(first.weight, second.weight) and not torch.equal(first.read_weight(), second.read_weight())
 
 
-@pytest.mark.parametrize("redraw", ["forward", "read"])
-def test_noise_of_outputs_has_the_variance_of_the_sum(redraw: str) -> None:
-    r"""Each output deviates by :math:`\sum x^2 s^2`, within one pass alike for equal inputs or independently."""
+def test_noise_of_outputs_has_the_variance_of_the_sum() -> None:
+    r"""Each output deviates by :math:`\sum x^2 s^2`, within one pass alike for equal inputs."""
     layer, passes, images = nn.Linear(20, 5), 1500, 4
     x = seeded(1, 20, seed=1).expand(images, -1)
-    mapped = the_only(on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY, redraw=redraw, linear=True)))
+    mapped = the_only(on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY, linear=True)))
     with torch.no_grad():
         sample = torch.stack([mapped(x) for _ in range(passes)])  # (passes, images, 5)
         mean = F.linear(x[0], mapped.weight, mapped.bias)
         wanted = F.linear(x[0].square(), mapped.deviation.square()).sqrt()
-    count = passes * images if redraw == "read" else passes
-    assert ((sample.flatten(0, 1).mean(0) - mean).abs() < 5 * wanted / math.sqrt(count)).all()
-    assert ((sample.flatten(0, 1).std(0) / wanted - 1).abs() < 5 / math.sqrt(2 * count)).all()
+    assert ((sample.flatten(0, 1).mean(0) - mean).abs() < 5 * wanted / math.sqrt(passes)).all()
+    assert ((sample.flatten(0, 1).std(0) / wanted - 1).abs() < 5 / math.sqrt(2 * passes)).all()
     between = torch.corrcoef(sample[:, :2].flatten(1).T)[:5, 5:].diagonal()  # the same output of two images
-    if redraw == "read":
-        assert (between.abs() < 5 / math.sqrt(passes)).all()
-    else:
-        assert (between > 0.999).all()
+    assert (between > 0.999).all()
 
 
 def test_noise_of_a_convolution_has_the_variance_of_the_sum() -> None:
     """Position by position, with padding and groups, against patches."""
-    layer, images = nn.Conv2d(4, 6, 3, padding=1, groups=2), 4000
-    mapped = the_only(on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY, redraw="read")))
+    layer, passes = nn.Conv2d(4, 6, 3, padding=1, groups=2), 4000
+    mapped = the_only(on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY)))
     image = seeded(1, 4, 3, 3, seed=2)
     with torch.no_grad():
-        sample = mapped(image.expand(images, -1, -1, -1)).flatten(2)
+        sample = torch.cat([mapped(image) for _ in range(passes)]).flatten(2)
         patches = F.unfold(image, 3, padding=1).unflatten(1, (2, -1)).square()
         spread = weight_matrix(mapped.deviation, groups=2).square()
         wanted = torch.einsum("bgkp,gkn->bgnp", patches, spread).flatten(1, 2)[0].sqrt()
-    assert ((sample.std(0) / wanted - 1).abs() < 5 / math.sqrt(2 * images)).all()
-    off = torch.corrcoef(sample.flatten(1).T) - torch.eye(sample[0].numel())
-    assert off.abs().max() < 5.5 / math.sqrt(images)  # 1431 pairs
+    assert ((sample.std(0) / wanted - 1).abs() < 5 / math.sqrt(2 * passes)).all()
 
 
 def test_gradients_go_through_the_weights_of_the_same_read() -> None:
@@ -229,14 +214,6 @@ def test_gradients_go_through_the_weights_of_the_same_read() -> None:
     assert mapped.weight.grad is not None and bool((mapped.weight.grad != 0).any())
 
 
-def test_with_noise_of_every_position_gradients_go_through_the_mean() -> None:
-    mapped = on_crossbar(nn.Conv2d(2, 3, 3).double(), CrossbarConfig(SMALL, read=NOISY, redraw="read"))
-    x = seeded(1, 2, 5, 5).double().requires_grad_()
-    v = seeded(1, 3, 3, 3).double()
-    (found,) = torch.autograd.grad((mapped(x) * v).sum(), x)
-    torch.testing.assert_close(found, F.conv_transpose2d(v, mapped.weight), rtol=1e-12, atol=1e-12)
-
-
 def test_a_layer_used_twice_is_one_layer() -> None:
     layer = nn.Conv2d(3, 3, 3, padding=1)
     mapped = on_crossbar(nn.Sequential(layer, nn.ReLU(), nn.Sequential(layer)), CrossbarConfig(SMALL))
@@ -245,7 +222,7 @@ def test_a_layer_used_twice_is_one_layer() -> None:
 
 @pytest.mark.parametrize("kind", [dict(memory_format=torch.channels_last), dict(dtype=torch.float64)])
 def test_type_and_memory_layout_are_those_of_the_network(kind: dict[str, Any]) -> None:
-    x, config = seeded(2, 3, 9, 9), CrossbarConfig(SMALL, WIRES["medium"], programming=NOISY)
+    x, config = seeded(2, 3, 9, 9), CrossbarConfig(SMALL, WIRES["medium"], DRIFT, time=1e6)
     wanted = on_crossbar(net(), config)(x)
     model = net().to(**kind)
     mapped = on_crossbar(model, config)
@@ -253,11 +230,6 @@ def test_type_and_memory_layout_are_those_of_the_network(kind: dict[str, Any]) -
         weight = model.get_submodule(name).weight
         assert layer.weight.dtype == weight.dtype and layer.weight.stride() == weight.stride()
     torch.testing.assert_close(mapped(x.to(**kind)).float(), wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_it_says_what_it_is() -> None:
-    mapped = on_crossbar(nn.Conv2d(3, 4, 3), CrossbarConfig(redraw="read"))
-    assert repr(mapped) == "CrossbarConv2d(3, 4, kernel_size=(3, 3), stride=(1, 1), redraw=read)"
 
 
 def spoiled(value: float) -> nn.Sequential:

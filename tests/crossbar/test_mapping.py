@@ -12,17 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgebook.crossbar import (
-    Device,
-    Layout,
-    from_tiles,
-    map_weights,
-    read_deviations,
-    read_weights,
-    to_tiles,
-    weight_matrix,
-    weight_tensor,
-)
+from edgebook.crossbar import Device, Layout
+from edgebook.crossbar.mapping import map_weights, read_deviations, read_weights
+from edgebook.crossbar.tiles import from_tiles, to_tiles, weight_matrix, weight_tensor
 
 layouts = st.builds(
     Layout,

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from edgebook.data import data_root, import_torchvision, load_images
+from edgebook.data import import_torchvision, load_images
+from edgebook.data.real import data_root
 
 
 def _pickle(path: Path, content: dict) -> str:

@@ -10,11 +10,11 @@ from edgebook.data import load_text
 
 
 def test_topics_are_all_there_in_order() -> None:
-    text = load_text("topics", test_share=0.25)
+    text = load_text("topics")
     whole = text.decode(text.train) + text.decode(text.test)
     assert all(topic.strip("\n") in whole for topic in topics.values())
     assert len(whole) > 300_000
-    assert len(text.test) / len(whole) == pytest.approx(0.25, abs=1e-5)
+    assert len(text.test) / len(whole) == pytest.approx(0.1, abs=1e-5)
     assert "".join(sorted(set(whole))) == text.symbols
 
 
@@ -28,5 +28,3 @@ def test_encoding_is_the_inverse_of_decoding() -> None:
 def test_bad_requests_are_refused() -> None:
     with pytest.raises(ValueError, match="one of topics"):
         load_text("novels")
-    with pytest.raises(ValueError, match="test_share"):
-        load_text(test_share=1.0)

@@ -21,10 +21,16 @@ from edgebook.measure import (
     network_energy,
     training_complexity,
 )
-from edgebook.networks import parse_plan, resnet_architecture, vgg
+from edgebook.networks import parse_plan, resnet_architecture, vgg_architecture
+
+
+def vgg(plan: str) -> nn.Module:
+    family = vgg_architecture(parse_plan(plan))
+    return family.build(family.widths)
+
 
 NETWORKS = {
-    "vgg": (vgg(parse_plan("4 8 M 12")), (3, 8, 8)),
+    "vgg": (vgg("4 8 M 12"), (3, 8, 8)),
     "residual": (resnet_architecture([4, 8], blocks=2).build([4, 3, 5, 8, 6, 7]), (3, 8, 8)),
     "grouped and strided": (
         nn.Sequential(nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2), nn.Flatten(), nn.Linear(128, 3)),
@@ -52,7 +58,7 @@ def test_a_layer_used_twice_counts_twice() -> None:
 
 
 def test_the_papers_networks_have_their_published_size() -> None:
-    wide = vgg(parse_plan("64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512"))
+    wide = vgg("64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512")
     assert count_macs(wide, (3, 32, 32)) / 1e6 == pytest.approx(398, rel=0.01)
     assert count_parameters(wide) / 1e6 == pytest.approx(20.0, rel=0.01)
     deep = resnet_architecture([64, 128, 256, 512], blocks=2)
@@ -62,7 +68,7 @@ def test_the_papers_networks_have_their_published_size() -> None:
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:
-    model = vgg(parse_plan("4")).train()
+    model = vgg("4").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     count_macs(model, (3, 8, 8))
     assert model.training

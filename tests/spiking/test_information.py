@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from edgebook.spiking import (
     LIF,
     LeakyLoop,
-    StepBatchNorm,
     batch_squared_fisher,
     direct_coding,
     empirical_fisher,
@@ -25,6 +24,7 @@ from edgebook.spiking import (
     true_fisher,
 )
 from edgebook.spiking.information import _drawn
+from edgebook.spiking.normalization import StepBatchNorm
 
 STEPS, COUNT, CLASSES = 4, 6, 3
 

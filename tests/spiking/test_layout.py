@@ -11,18 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.spiking import (
-    StepBatchNorm,
-    TemporalBatchNorm,
-    ThresholdBatchNorm,
-    lif,
-    spiking_resnet,
-    spiking_vgg,
-)
+from edgebook.spiking import lif, spiking_resnet, spiking_vgg
+from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
 
 COMMON: dict[str, Any] = {"in_channels": 2, "classes": 5, "steps": 4, "beta": 0.5, "xavier_gain": 2.0}
 BUILDERS = {
-    "vgg": lambda **options: spiking_vgg((6, "M", 8, 8), size=8, hidden=(7,), norm_hidden=False, **COMMON, **options),
+    "vgg": lambda **options: spiking_vgg((6, "M", 8, 8), size=8, **{"hidden": (7,), **COMMON, **options}),
     "max": lambda **options: spiking_vgg((6, "M", 8), pool="max", **COMMON, **options),
     "resnet": lambda **options: spiking_resnet((6, (6, 1, 1), (8, 1, 2)), **COMMON, **options),
 }
@@ -98,8 +92,9 @@ def test_norms_in_channels_last(kind: Any, batch: int, steps: int, training: boo
 def test_a_network_is_the_same_in_either_layout(build: str, norm: Any, training: bool, batch: int, coding: str) -> None:
     x = drawn(batch, 2, 8, 8) if coding == "image" else drawn(4, batch, 2, 8, 8)
     found = []
+    one = {"hidden": ()} if build == "vgg" and batch == 1 else {}  # the norm of one vector has no variance
     for layout in (torch.channels_last, torch.contiguous_format):
-        net = BUILDERS[build](norm=norm).double().to(memory_format=layout).train(training)
+        net = BUILDERS[build](norm=norm, **one).double().to(memory_format=layout).train(training)
         logits = net(x)
         F.cross_entropy(logits.mean(dim=0), torch.arange(batch)).backward()
         found.append([logits.detach(), *(p.grad for p in net.parameters())])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -10,19 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgebook.networks import parse_plan
 from edgebook.spiking import (
-    RESNET19,
+    LIF,
     VGG9,
-    VGG16,
+    LeakyLoop,
     SpikingNetwork,
-    StepBatchNorm,
-    TemporalBatchNorm,
-    ThresholdBatchNorm,
     direct_coding,
     spiking_resnet,
     spiking_vgg,
+    to_leaky,
     triangular,
 )
+from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
 
 STEPS, BATCH = 4, 3
 COMMON: dict[str, Any] = {"in_channels": 2, "classes": 5, "steps": STEPS, "beta": 0.5, "threshold": 0.5}
@@ -42,6 +41,17 @@ def mlp(**options: Any) -> SpikingNetwork:
 
 
 BUILDERS = [vgg, resnet, mlp]
+
+
+def on_snntorch(net: SpikingNetwork) -> SpikingNetwork:
+    """Put a loop over `snntorch.Leaky` in the place of every layer of neurons; the weights stay."""
+    for name, neuron in list(net.named_modules()):
+        if isinstance(neuron, LIF):
+            leaky = to_leaky(neuron)
+            for constant, value in list(leaky.named_buffers(recurse=False)):
+                leaky.register_buffer(constant, value, persistent=False)
+            net.set_submodule(name, LeakyLoop(leaky, neuron.convention.gain))
+    return net
 
 
 def sequence(seed: int = 0) -> Tensor:
@@ -187,7 +197,7 @@ def test_the_first_layer_computes_its_current_once_per_image() -> None:
 )
 def test_fused_and_snntorch_networks_are_one_network(build: Any, dtype: torch.dtype, options: dict[str, Any]) -> None:
     pytest.importorskip("snntorch")
-    fused, plain = (build(neuron=neuron, **options).to(dtype) for neuron in ("fused", "snntorch"))
+    fused, plain = build(**options).to(dtype), on_snntorch(build(**options)).to(dtype)
     x, spikes = sequence().to(dtype), {"fused": [], "snntorch": []}
     for name, net in (("fused", fused), ("snntorch", plain)):
         for module in net.modules():
@@ -207,7 +217,7 @@ def test_fused_and_snntorch_networks_are_one_network(build: Any, dtype: torch.dt
 
 def test_the_weights_of_one_kind_load_into_the_other() -> None:
     pytest.importorskip("snntorch")
-    fused, plain = vgg(seed=1), vgg(seed=2, neuron="snntorch")
+    fused, plain = vgg(seed=1), on_snntorch(vgg(seed=2))
     plain.load_state_dict(fused.state_dict())
     assert torch.equal(fused(sequence().float()), plain(sequence().float()))
     fused.load_state_dict(plain.state_dict())
@@ -247,8 +257,6 @@ def test_what_is_returned_is_what_was_asked_for(build: Any) -> None:
     torch.testing.assert_close(net(x, output="mean"), steps.mean(dim=0))
     assert torch.equal(net(x, output="last"), steps[-1])
     assert torch.equal(build(output="last").eval()(x), steps[-1])
-    summed = build(readout_beta=1.0).eval()
-    torch.testing.assert_close(summed(x), steps.cumsum(dim=0))
     assert net(x[:, :0]).shape == (STEPS, 0, 5)
     net.steps, net.output = 2, "mean"
     torch.testing.assert_close(net(x[0]), steps_of(net, x[0])[:2].mean(dim=0))
@@ -295,9 +303,11 @@ def test_paper_sizes() -> None:
     scales = sum(p.numel() for name, p in net.named_parameters() if "norm" in name)
     assert scales == 43_520
     assert sum(p.numel() for p in net.parameters()) - scales == 5_938_880
+    vgg16 = parse_plan("64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M")
+    resnet19 = (128, (256, 3, 2), (512, 3, 2), (512, 2, 2))
     with torch.device("meta"):
-        deep = spiking_vgg(VGG16, in_channels=3, classes=10, steps=5, beta=0.25, pool="max", bias=True)
-        wide = spiking_resnet(RESNET19, in_channels=3, classes=10, steps=10, beta=0.5)
+        deep = spiking_vgg(vgg16, in_channels=3, classes=10, steps=5, beta=0.25, pool="max", bias=True)
+        wide = spiking_resnet(resnet19, in_channels=3, classes=10, steps=10, beta=0.5)
     assert sum(isinstance(m, nn.Conv2d) for m in deep.modules()) == 13
     convolutions = [m for m in wide.modules() if isinstance(m, nn.Conv2d)]
     assert sum(m.kernel_size == (3, 3) for m in convolutions) == 17
@@ -307,7 +317,6 @@ def test_paper_sizes() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"neuron": "snntorhc"}, "neuron must be one of fused, snntorch, got 'snntorhc'. Did you mean 'snntorch'"),
         ({"norm": "bnt"}, "norm must be one of .* Did you mean 'bntt'"),
         ({"pool": "max2"}, "pool must be one of avg, max"),
         ({"output": "sum"}, "output must be one of steps, mean, last"),
@@ -317,7 +326,6 @@ def test_paper_sizes() -> None:
         ({"classes": 0}, "positive integers"),
         ({"size": 3}, "size must be an integer of at least 4 for 2 pools, got 3"),
         ({"xavier_gain": 0.0}, "xavier_gain must be above 0"),
-        ({"readout_beta": 2.0}, "beta must lie between 0 and 1"),
         ({"strickt": True}, "An option of the neuron must be one of .* Did you mean 'strict'"),
     ],
     ids=str,
@@ -361,15 +369,3 @@ def test_a_wrong_input_is_one_sentence() -> None:
         net(x, output="first")
     with pytest.raises(ValueError, match="knows 4 steps"):
         vgg(norm="bntt")(x[0], steps=5)
-
-
-def test_a_neuron_that_snntorch_lacks_is_refused() -> None:
-    pytest.importorskip("snntorch")
-    with pytest.raises(ValueError, match="only delay=True or beta=1 converts"):
-        vgg(neuron="snntorch", reset="subtract")
-
-
-def test_without_snntorch_its_neurons_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "snntorch", None)
-    with pytest.raises(ValueError, match="needs the package snntorch, which is not installed"):
-        vgg(neuron="snntorch")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edgebook import spiking
-from edgebook.spiking import LIF, Integrator, Surrogate, atan, beta_of, fast_sigmoid, integrate, triangular
+from edgebook.spiking import LIF, Surrogate, atan, beta_of, fast_sigmoid, triangular
 from edgebook.spiking.neuron.recurrence import kernels
 
 GPU = torch.cuda.is_available() and kernels("triton") is not None
@@ -391,27 +391,6 @@ def test_a_time_constant_is_a_leak_with_scaled_input() -> None:
         torch.testing.assert_close(membranes, torch.stack(held), rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="tau must be at least 1"):
         beta_of(0.5)
-
-
-@given(st.floats(0, 1), st.booleans(), st.integers(1, 12))
-def test_an_integrator_sums_with_a_leak(beta: float, scaled: bool, steps: int) -> None:
-    currents, m, wanted = draw(steps, 2, 3), torch.zeros(2, 3, dtype=torch.float64), []
-    for current in currents:
-        m = beta * m + (1 - beta if scaled else 1) * current
-        wanted.append(m)
-    have = Integrator(beta, scale_input=scaled)(currents)
-    torch.testing.assert_close(have, torch.stack(wanted), rtol=1e-12, atol=1e-12)
-
-
-def test_an_integrator_is_linear_and_refuses_what_it_cannot_do() -> None:
-    assert torch.autograd.gradcheck(lambda x: integrate(x, 0.9), draw(4, 2).requires_grad_())
-    for wrong in (-0.1, 1.1, math.nan):
-        with pytest.raises(ValueError, match="beta must lie"):
-            Integrator(wrong)
-        with pytest.raises(ValueError, match="beta must lie"):
-            integrate(draw(2, 2), wrong)
-    with pytest.raises(ValueError, match="at least one step"):
-        integrate(torch.ones(0, 3))
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS[::5], ids=str)

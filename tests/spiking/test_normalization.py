@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgebook.spiking import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
+from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
 
 STEPS, BATCH, CHANNELS = 4, 6, 3
 
@@ -106,7 +106,9 @@ def test_a_shorter_sequence_uses_the_first_steps_and_a_longer_one_is_refused() -
 def test_any_number_of_axes_in_space(space: tuple[int, ...]) -> None:
     x = sequence(space=space)
     axes = [1, *range(3, x.ndim)]
-    for layer in (StepBatchNorm(CHANNELS), TemporalBatchNorm(CHANNELS, STEPS, eps=1e-5)):
+    through_time = TemporalBatchNorm(CHANNELS, STEPS)
+    through_time.eps = 1e-5
+    for layer in (StepBatchNorm(CHANNELS), through_time):
         y = layer.double()(x)
         close((y.mean(dim=axes),), (torch.zeros(STEPS, CHANNELS, dtype=torch.float64),))
         torch.testing.assert_close(y.var(dim=axes, correction=0), torch.ones_like(y.mean(axes)), rtol=0, atol=1e-4)

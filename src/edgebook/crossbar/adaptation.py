@@ -16,7 +16,8 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """Return a copy of a network whose batch norms have the running statistics of these inputs, and no memory of older.
 
     Means and variances of batches are averaged with equal weights, so batches should be equal in size. Only batch norms
-    run in training mode meanwhile; noise of reads is drawn as in any forward pass.
+    run in training mode meanwhile (`torch.optim.swa_utils.update_bn` would let dropout draw too); noise of reads is
+    drawn as in any forward pass.
 
     Parameters
     ----------
@@ -34,6 +35,11 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     ------
     ValueError
         No batch, or a network without batch norms that track statistics.
+
+    Examples
+    --------
+    >>> with_statistics(nn.BatchNorm2d(1), [torch.ones(2, 1, 2, 2)]).running_mean
+    tensor([1.])
     """
     result = copy.deepcopy(model)
     modes = {module: module.training for module in result.modules()}
@@ -41,7 +47,7 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     if not norms:
         raise ValueError("The model has no batch norm with running statistics.")
     momenta = [norm.momentum for norm in norms]
-    result.eval()
+    result.eval()  # dropout included
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative average
@@ -70,6 +76,11 @@ def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
     -------
     list of torch.nn.Parameter
         In the order of the modules, each once.
+
+    Examples
+    --------
+    >>> [len(p) for p in norm_parameters(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))]
+    [8, 8]
     """
     found = [p for m in model.modules() if isinstance(m, _NORMS) for p in m.parameters(recurse=False)]
     return list(dict.fromkeys(found))

@@ -16,20 +16,7 @@ Per = Literal["layer", "channel"]
 def layer_gain(ideal: Tensor, actual: Tensor) -> Tensor:
     r"""Return the one factor that brings actual outputs closest to ideal ones, :math:`\sum y \hat y / \sum \hat y^2`.
 
-    Parameters
-    ----------
-    ideal, actual : Tensor
-        Outputs of the same shape.
-
-    Returns
-    -------
-    Tensor
-        A scalar in double precision; 1 where all actual outputs are 0.
-
-    Raises
-    ------
-    ValueError
-        Shapes that differ, or no output at all.
+    Both are of one shape; the result is a scalar in double precision, 1 where all actual outputs are 0.
     """
     _check(ideal, actual)
     y, found = ideal.double(), actual.double()
@@ -38,24 +25,11 @@ def layer_gain(ideal: Tensor, actual: Tensor) -> Tensor:
 
 
 def channel_gain(ideal: Tensor, actual: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Return the factor and offset of each channel that bring actual outputs closest to ideal ones.
+    r"""Return the gain and offset (C,) of each channel that bring actual outputs (N, C, ...) closest to ideal ones.
 
     .. math:: a = \frac{\mathrm{cov}(y, \hat y)}{\mathrm{var}(\hat y)}, \qquad b = \bar y - a \bar{\hat y}
 
-    Parameters
-    ----------
-    ideal, actual : Tensor, (N, C, ...)
-        Outputs of the same shape.
-
-    Returns
-    -------
-    gain, offset : Tensor, (C,)
-        Double precision; the gain is 1 where actual outputs do not vary.
-
-    Raises
-    ------
-    ValueError
-        Shapes that differ, or no output or no channel at all.
+    In double precision; the gain is 1 where actual outputs do not vary.
     """
     _check(ideal, actual)
     if ideal.ndim < 2:
@@ -140,12 +114,12 @@ def _fit(layer: CrossbarConv2d | CrossbarLinear, x: Tensor, ideal: Tensor, per: 
     actual, ideal = torch.cat([layer(x) for _ in range(reads)]), torch.cat([ideal] * reads)
     if isinstance(layer, CrossbarLinear):  # (..., C) to (N, C)
         ideal, actual = ideal.flatten(0, -2), actual.flatten(0, -2)
-    shape = (-1, *[1] * (layer.weight.ndim - 1))
+    shape = (-1, *[1] * (layer.weight.ndim - 1))  # a factor for each output
     if per == "channel":
         gain, offset = channel_gain(ideal, actual)
         layer.bias = nn.Parameter(offset.to(actual.dtype), requires_grad=bias is not None and bias.requires_grad)
     else:
-        without = ideal if bias is None else ideal - bias.view(1, -1, *[1] * (ideal.ndim - 2))
+        without = ideal if bias is None else ideal - bias.view(1, -1, *[1] * (ideal.ndim - 2))  # (C,) along axis 1
         gain = layer_gain(without, actual)
         layer.bias = bias
     factor = gain.to(actual.dtype).reshape(shape)

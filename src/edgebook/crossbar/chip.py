@@ -1,9 +1,9 @@
 """One chip: what becomes of weights between programming and reading, folded into weights again.
 
-Devices first get their programming noise and then drift; wires make effective conductances of them, which is where
-the circuit is solved, once; each read then adds its noise. That noise is applied to effective conductances, in
-proportion, instead of to devices inside the circuit: relative to the noise itself this is an error of about 1 % with
-light wires, 6 % with medium and 35 % with heavy ones at 64 x 64.
+Devices drift; wires make effective conductances of them, which is where the circuit is solved, once; each read then
+adds its noise. That noise is applied to effective conductances, in proportion, instead of to devices inside the
+circuit: relative to the noise itself this is an error of about 1 % with light wires, 6 % with medium and 35 % with
+heavy ones at 64 x 64.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from edgebook.crossbar.mapping import Layout, map_weights, read_deviations, read_weights
-from edgebook.crossbar.noise import Deviation, noisy, rectified_moments
+from edgebook.crossbar.noise import Deviation, rectified_moments
 from edgebook.crossbar.solver.circuit import effective_conductance
 from edgebook.crossbar.solver.wiring import Wiring, wiring
 
 Effect = Callable[[Tensor, torch.Generator, float], Tensor]
-Redraw = Literal["never", "forward", "read"]
 
-_STREAMS = {"programming": 0, "drift": 1, "read": 2, "later reads": 3}
+_STREAMS = {"drift": 1, "reads": 3}
 
 
 @dataclass(frozen=True)
@@ -39,35 +38,29 @@ class CrossbarConfig:
         Devices, bits and tiles.
     wires : Wiring, optional
         Resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal.
-    programming : callable, optional
-        Deviation with which devices are programmed, such as `pcm_programming_deviation`.
     drift : callable, optional
         Conductance, generator and time to conductances at that time, such as `power_law_drift` with its `mean` bound.
     read : callable, optional
-        Deviation of one read from the next, such as `relative_deviation` with its `sigma` bound.
-    redraw : {"never", "forward", "read"}
-        When read noise is drawn: once for the chip; anew in every forward pass, the same for all images and
-        positions in it; or anew for every image and position, as hardware does, which averages out more.
+        Conductance to its deviation from one read to the next, such as `relative_deviation` with its `sigma` bound.
+        Noise is drawn anew in every forward pass, the same for all images and positions in it.
     time : float
         Seconds since programming.
     linear : bool
         Map linear layers too.
     seed : int
         The chip. Each layer and each effect has a stream of random numbers of its own, so that changing one leaves
-        the others as they are; drift exponents are the same at all times.
+        the other as it is; drift exponents are the same at all times.
 
     Raises
     ------
     ValueError
-        A negative resistance, time or seed, or an unknown redraw.
+        A negative resistance, time or seed.
     """
 
     layout: Layout = field(default_factory=Layout)
     wires: Wiring | None = None
-    programming: Deviation | None = None
     drift: Effect | None = None
     read: Deviation | None = None
-    redraw: Redraw = "forward"
     time: float = 1.0
     linear: bool = False
     seed: int = 0
@@ -75,8 +68,6 @@ class CrossbarConfig:
     def __post_init__(self) -> None:
         if self.wires is not None:
             wiring(*self.wires)
-        if self.redraw not in get_args(Redraw):
-            raise ValueError(f"redraw must be one of {', '.join(get_args(Redraw))}, got {self.redraw!r}.")
         if not (math.isfinite(self.time) and self.time >= 0):
             raise ValueError(f"time must be finite and at least 0 s, got {self.time}.")
         if not isinstance(self.seed, int) or self.seed < 0:
@@ -91,7 +82,7 @@ class FoldedWeights(NamedTuple):
     weight : Tensor, (..., K, N)
         Mean over reads.
     deviation : Tensor or None, (..., K, N)
-        Standard deviation of one read; None if nothing is redrawn.
+        Standard deviation of one read; None without noise of reads.
     """
 
     weight: Tensor
@@ -121,47 +112,31 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
     Raises
     ------
     ValueError
-        As `map_weights` and the effects.
+        Weights without rows and columns or that are not finite, or as the effects.
+
+    Examples
+    --------
+    >>> fold(torch.tensor([[1.0, -0.5]]), CrossbarConfig(Layout(weight_bits=2)))  # one bit of magnitude
+    FoldedWeights(weight=tensor([[1.0000, 0.0000]], dtype=torch.float64), deviation=None)
     """
-    layout, shape, time = config.layout, matrix.shape[-2:], config.time
-    tiles, step = map_weights(matrix, layout)
-    if config.programming is not None:
-        tiles = noisy(tiles, generator(config.seed, name, "programming"), time, deviation=config.programming)
+    layout, shape = config.layout, matrix.shape[-2:]
+    tiles, step = map_weights(matrix, layout)  # (S, 2, ..., R, C, rows, columns)
     if config.drift is not None:
-        tiles = config.drift(tiles, generator(config.seed, name, "drift"), time)
+        tiles = config.drift(tiles, generator(config.seed, name, "drift"), config.time)
     effective = tiles if config.wires is None else _through_wires(tiles, config.wires)
     if config.read is None:
         return FoldedWeights(read_weights(effective, step, shape, layout), None)
-    relative = torch.where(tiles > 0, config.read(tiles, time) / tiles, 0.0)
-    deviation = effective * relative
-    if config.redraw == "never":
-        once = noisy(effective, generator(config.seed, name, "read"), deviation=lambda *_: deviation)
-        return FoldedWeights(read_weights(once, step, shape, layout), None)
-    mean, deviation = rectified_moments(effective, deviation)
+    relative = torch.where(tiles > 0, config.read(tiles) / tiles, 0.0)  # a device that is off has no noise
+    mean, deviation = rectified_moments(effective, effective * relative)
     return FoldedWeights(read_weights(mean, step, shape, layout), read_deviations(deviation, step, shape, layout))
 
 
 def generator(
     seed: int, name: str, stream: str, count: int = 0, *, device: torch.device | None = None
 ) -> torch.Generator:
-    """Return the random numbers of one layer of a chip for one purpose.
+    """Return the random numbers of one layer of a chip for one purpose, used `count` times before.
 
-    Parameters
-    ----------
-    seed : int
-        The chip.
-    name : str
-        The layer.
-    stream : {"programming", "drift", "read", "later reads"}
-        The purpose.
-    count : int
-        How often it has been used before.
-    device : torch.device, optional
-        Where numbers are drawn; the CPU if not given. Other kinds of device draw other numbers.
-
-    Returns
-    -------
-    torch.Generator
+    They are drawn on the device, by default the CPU; other kinds of device draw other numbers.
     """
     words = np.random.SeedSequence([seed, zlib.crc32(name.encode()), _STREAMS[stream], count])
     return torch.Generator(device or "cpu").manual_seed(int(words.generate_state(1, np.uint64)[0]))

@@ -27,6 +27,11 @@ class Device:
     ------
     ValueError
         A resistance that is not positive and finite, or a ratio that is not above 1.
+
+    Examples
+    --------
+    >>> Device(on_resistance=1e5, on_off=10).low  # siemens
+    1.0000000000000002e-06
     """
 
     on_resistance: float = 20e3
@@ -49,18 +54,9 @@ class Device:
         return self.high / self.on_off
 
 
-# On/off ratios: table 1 of Bhattacharjee et al., arXiv 2305.18416, as a public note on it reports them; that of the
-# FeFET and all resistances are plausible values, not the paper's.
-DEVICES: dict[str, Device] = {
-    "rram": Device(20e3, 10),
-    "pcm-i": Device(40e3, 40),
-    "pcm-ii": Device(40e3, 80),
-    "fefet": Device(240e3, 100),
-}
-
-# "heavy": driver and sense of 1 kilo-ohm, wires of 5 and 10 ohm a cell, as the same note reports, with one segment of
-# wire in series with each terminal (an assumption). "medium" and "light" are for comparison; 1 to 5 ohm a cell is what
-# an array of 22 to 45 nm has.
+# "heavy": driver and sense of 1 kilo-ohm, wires of 5 and 10 ohm a cell, as a public note on Bhattacharjee et al., arXiv
+# 2305.18416, reports them, with one segment of wire in series with each terminal (an assumption). "medium" and "light"
+# are for comparison; 1 to 5 ohm a cell is what an array of 22 to 45 nm has.
 WIRES: dict[str, Wiring] = {
     "heavy": Wiring(word=5.0, bit=10.0, source=1005.0, sense=1010.0),
     "medium": Wiring(word=2.5, bit=2.5, source=102.5, sense=102.5),
@@ -69,25 +65,9 @@ WIRES: dict[str, Wiring] = {
 
 
 def level_conductance(level: Tensor, device: Device, *, bits: int) -> Tensor:
-    """Return the conductances of levels, which lie at equal distances between lowest and highest.
+    """Return the conductances of integer levels 0 to 2^bits - 1, at equal distances from lowest to highest.
 
-    Parameters
-    ----------
-    level : Tensor
-        Integers 0 to 2^bits - 1, any shape.
-    device : Device
-    bits : int
-        Bits that a device holds, 1 to 24.
-
-    Returns
-    -------
-    Tensor
-        Siemens, double precision, the shape of the argument.
-
-    Raises
-    ------
-    ValueError
-        A level that the device does not have, levels that are no integers, or an impossible number of bits.
+    In siemens and double precision, of the shape of the levels.
     """
     check_bits("bits", bits)
     if level.is_floating_point() or level.is_complex():
@@ -101,18 +81,6 @@ def level_conductance(level: Tensor, device: Device, *, bits: int) -> Tensor:
 
 
 def check_bits(name: str, bits: int) -> None:
-    """Refuse a number of bits that no device or weight has.
-
-    Parameters
-    ----------
-    name : str
-        What the number is called in the message.
-    bits : int
-
-    Raises
-    ------
-    ValueError
-        Not a whole number from 1 to 24.
-    """
+    """Refuse a number of bits that no device or weight has."""
     if not isinstance(bits, int) or not 1 <= bits <= MOST_BITS:
         raise ValueError(f"{name} must be a whole number from 1 to {MOST_BITS}, got {bits!r}.")

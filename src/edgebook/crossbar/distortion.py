@@ -54,6 +54,11 @@ def weight_distortion(ideal: Sequence[Tensor], actual: Sequence[Tensor]) -> Dist
     ------
     ValueError
         Layers that do not fit each other, a layer of zeros, or weights without variance.
+
+    Examples
+    --------
+    >>> weight_distortion([torch.tensor([2.0, -2.0])], [torch.tensor([1.0, -1.0])])  # a gain, and nothing else
+    Distortion(slope=0.5, intercept=0.0, r_squared=1.0, pc2=0.0)
     """
     if len(ideal) != len(actual) or not ideal or any(a.shape != b.shape for a, b in zip(ideal, actual, strict=True)):
         raise ValueError("Ideal and actual weights must be as many layers, at least one, of the same shapes.")

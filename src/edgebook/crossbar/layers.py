@@ -9,26 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.crossbar.chip import CrossbarConfig, FoldedWeights, Redraw, fold, generator
+from edgebook.crossbar.chip import CrossbarConfig, FoldedWeights, fold, generator
 from edgebook.crossbar.tiles import weight_matrix, weight_tensor
 
 
 class Chip(NamedTuple):
-    """Where a layer is.
-
-    Attributes
-    ----------
-    seed : int
-        The chip, or the sequence of reads that `restart_reads` has chosen.
-    name : str
-        The layer.
-    redraw : {"never", "forward", "read"}
-        When noise is drawn.
-    """
+    """Where a layer is: the chip, or the sequence of reads that `restart_reads` has chosen, and the layer's name."""
 
     seed: int
     name: str
-    redraw: Redraw
 
 
 class _OnCrossbar(nn.Module):
@@ -51,33 +40,13 @@ class _OnCrossbar(nn.Module):
 
     def read_weight(self) -> Tensor:
         """Return the weight as one more read finds it, of the shape of the weight."""
-        if self.deviation is None:
-            return self.weight
-        return torch.addcmul(self.weight, self.deviation, self._drawn(*self.weight.shape))
-
-    def extra_repr(self) -> str:
-        """Return what is printed between the brackets."""
-        return f"{super().extra_repr()}, redraw={self.chip.redraw}"
-
-    def _drawn(self, *shape: int) -> Tensor:
-        """Return fresh standard normal numbers."""
-        weight = self.weight
-        source = generator(self.chip.seed, self.chip.name, "later reads", self.reads, device=weight.device)
+        weight, deviation = self.weight, self.deviation
+        if deviation is None:
+            return weight
+        source = generator(self.chip.seed, self.chip.name, "reads", self.reads, device=weight.device)
         self.reads += 1
-        return torch.randn(shape, generator=source, dtype=weight.dtype, device=weight.device)
-
-    def _applied(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the output of the layer for its input, each as in the layer that it replaces."""
-        if self.deviation is None or self.chip.redraw != "read":
-            return self._applied(x, self.read_weight(), self.bias)
-        y = self._applied(x, self.weight, self.bias)
-        with torch.no_grad():  # sums of independent draws are normal again, with the sum of their variances
-            variance = self._applied(x.square(), self.deviation.square(), None)
-            noise = variance.clamp_min_(0).sqrt_().mul_(self._drawn(*y.shape))
-        return y + noise
+        normal = torch.randn(weight.shape, generator=source, dtype=weight.dtype, device=weight.device)
+        return torch.addcmul(weight, deviation, normal)
 
 
 class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
@@ -85,7 +54,7 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
 
     Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train what
     the chip multiplies by, the deviations of reads staying those of the first weights. Gradients of the input go
-    through the weight of the same read, or with noise of its own for every position through the mean weight.
+    through the weight of the same read.
 
     Parameters
     ----------
@@ -112,8 +81,9 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
         )
         self._load(layer, folded, chip)
 
-    def _applied(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return self._conv_forward(x, weight, bias)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outputs, H', W') for (N, inputs, H, W), with the noise of one read."""
+        return self._conv_forward(x, self.read_weight(), self.bias)
 
 
 class CrossbarLinear(_OnCrossbar, nn.Linear):
@@ -133,8 +103,9 @@ class CrossbarLinear(_OnCrossbar, nn.Linear):
         super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
         self._load(layer, folded, chip)
 
-    def _applied(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., outputs) for (..., inputs), with the noise of one read."""
+        return F.linear(x, self.read_weight(), self.bias)
 
 
 def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
@@ -160,6 +131,16 @@ def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
     ValueError
         No layer to map, one that is on a crossbar already, a convolution of another kind, or what `fold` refuses; the
         layer is named.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(32, 10))
+    >>> on_crossbar(net, CrossbarConfig(linear=True))
+    Sequential(
+      (0): CrossbarConv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+      (1): Flatten(start_dim=1, end_dim=-1)
+      (2): CrossbarLinear(in_features=32, out_features=10, bias=True)
+    )
     """
     mapped, found = copy.deepcopy(model), False
     done: dict[nn.Module, nn.Module] = {}
@@ -189,6 +170,11 @@ def crossbar_layers(model: nn.Module) -> dict[str, CrossbarConv2d | CrossbarLine
     -------
     dict of str to CrossbarConv2d or CrossbarLinear
         In the order of the modules.
+
+    Examples
+    --------
+    >>> list(crossbar_layers(on_crossbar(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), CrossbarConfig())))
+    ['0']
     """
     return {name: m for name, m in model.named_modules() if isinstance(m, CrossbarConv2d | CrossbarLinear)}
 
@@ -207,6 +193,12 @@ def restart_reads(model: nn.Module, seed: int) -> None:
     ------
     ValueError
         A negative seed, or a network without crossbars.
+
+    Examples
+    --------
+    >>> from edgebook.crossbar import relative_deviation
+    >>> chip = on_crossbar(nn.Conv2d(3, 8, 3), CrossbarConfig(read=lambda g: relative_deviation(g, sigma=0.1)))
+    >>> restart_reads(chip, 7)
     """
     layers = crossbar_layers(model)
     if not layers:
@@ -235,4 +227,4 @@ def _replaced(name: str, layer: nn.Conv2d | nn.Linear, config: CrossbarConfig) -
     except ValueError as error:
         raise ValueError(f"Layer {name!r} cannot be mapped: {error}") from error
     kind = CrossbarConv2d if isinstance(layer, nn.Conv2d) else CrossbarLinear
-    return kind(layer, folded, Chip(config.seed, name, config.redraw))
+    return kind(layer, folded, Chip(config.seed, name))

@@ -73,13 +73,7 @@ class Layout:
 
 
 def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
-    """Program a matrix of weights, without any error but the rounding to levels.
-
-    Parameters
-    ----------
-    matrix : Tensor, (..., K, N)
-        Weights.
-    layout : Layout
+    """Program a matrix of weights (..., K, N), without any error but the rounding to levels.
 
     Returns
     -------
@@ -87,11 +81,6 @@ def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
         Conductances in siemens, double precision: slices from the highest to the lowest, positive and negative half.
     step : float
         The weight of one unit of magnitude; 0 where all weights are.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two dimensions, or a weight that is not finite.
     """
     if matrix.ndim < 2 or matrix.numel() == 0:
         raise ValueError(f"Weights must have shape (..., K, N) with at least one value, got {tuple(matrix.shape)}.")
@@ -102,49 +91,27 @@ def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
     whole = (weights / step if step > 0 else weights).round().to(torch.int64)
     halves = torch.stack([whole.clamp_min(0), (-whole).clamp_min(0)])  # (2, ..., K, N)
     shifts = [layout.cell_bits * s for s in reversed(range(layout.slices))]
-    levels = torch.stack([(halves >> shift) & (2**layout.cell_bits - 1) for shift in shifts])
+    levels = torch.stack([(halves >> shift) & (2**layout.cell_bits - 1) for shift in shifts])  # (S, 2, ..., K, N)
     conductance = level_conductance(levels, layout.device, bits=layout.cell_bits)
     return to_tiles(conductance, layout.rows, layout.columns, fill=layout.device.low), step
 
 
 def read_weights(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
-    """Return the weights that conductances stand for, whatever has happened to them.
+    """Return the weights (..., K, N) that conductances stand for, whatever has happened to them; linear in them.
 
-    Parameters
-    ----------
-    tiles : Tensor, (S, 2, ..., R, C, rows, columns)
-        Siemens, as programmed or effective.
-    step : float
-        From `map_weights`.
-    shape : sequence of int
-        K and N of the matrix.
-    layout : Layout
-
-    Returns
-    -------
-    Tensor, (..., K, N)
-        Weights; linear in the conductances.
+    `tiles` (S, 2, ..., R, C, rows, columns) are in siemens, as programmed or effective; `step` is from `map_weights`,
+    and `shape` is K and N.
     """
     pairs = from_tiles(tiles[:, 0] - tiles[:, 1], shape)  # (S, ..., K, N)
     return torch.tensordot(_units(step, layout).to(pairs), pairs, dims=1)
 
 
 def read_deviations(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
-    """Return the standard deviations of weights whose devices deviate independently of each other.
+    """Return the standard deviations (..., K, N) of weights whose devices deviate independently of each other.
 
-    Parameters
-    ----------
-    tiles : Tensor, (S, 2, ..., R, C, rows, columns)
-        Standard deviations of the conductances, siemens.
-    step, shape, layout
-        As for `read_weights`.
-
-    Returns
-    -------
-    Tensor, (..., K, N)
-        At least 0.
+    `tiles` are those of the conductances; all else is as for `read_weights`.
     """
-    pairs = from_tiles(tiles.square().sum(1), shape)
+    pairs = from_tiles(tiles.square().sum(1), shape)  # variances (S, ..., K, N)
     return torch.tensordot(_units(step, layout).square().to(pairs), pairs, dims=1).sqrt()
 
 

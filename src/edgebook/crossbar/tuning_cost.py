@@ -64,15 +64,9 @@ class TuningCost(NamedTuple):
 
 
 def tuning_cost(
-    model: nn.Module,
-    shape: Sequence[int],
-    config: CrossbarConfig,
-    *,
-    tune: Tuning,
-    batch: int = 1,
-    optimizer_values: int = 1,
+    model: nn.Module, shape: Sequence[int], config: CrossbarConfig, *, tune: Tuning, batch: int = 1
 ) -> TuningCost:
-    """Count one step of tuning a network whose convolutions are on crossbars.
+    """Count one step of tuning, by descent with momentum, a network whose convolutions are on crossbars.
 
     Parameters
     ----------
@@ -86,8 +80,6 @@ def tuning_cost(
         Running statistics alone, which takes no gradient; scales and shifts of batch norms; or all parameters.
     batch : int
         Images in the step; from 2 on where a batch norm sees one position only.
-    optimizer_values : int
-        Values that the optimiser remembers for each parameter: 0 for plain descent, 1 with momentum, 2 for Adam.
 
     Returns
     -------
@@ -96,12 +88,18 @@ def tuning_cost(
     Raises
     ------
     ValueError
-        An unknown `tune`, less than one image, a negative number of values, or a network that is on crossbars already.
+        An unknown `tune`, less than one image, or a network that is on crossbars already.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    >>> tuning_cost(net, (3, 8, 8), CrossbarConfig(), tune="norms")  # doctest: +ELLIPSIS
+    TuningCost(parameters=16, statistics=16, cell_writes=0, ...)
     """
     if tune not in get_args(Tuning):
         raise ValueError(f"tune must be one of {', '.join(get_args(Tuning))}, got {tune!r}.")
-    if batch < 1 or optimizer_values < 0:
-        raise ValueError(f"At least 1 image and 0 values are needed, got {batch} and {optimizer_values}.")
+    if batch < 1:
+        raise ValueError(f"At least 1 image is needed, got {batch}.")
     if crossbar_layers(model):
         raise ValueError("Costs are counted on the plain network, and this one is on crossbars already.")
     net = copy.deepcopy(model).to("meta").train()  # shapes without arithmetic
@@ -121,7 +119,7 @@ def tuning_cost(
         input_macs=batch * input_macs,
         weight_macs=batch * sum(macs.values()) if tune == "all" else 0,
         gradient_bytes=held,
-        optimizer_bytes=optimizer_values * held,
+        optimizer_bytes=held,  # a momentum for each parameter
         activation_bytes=kept,
     )
 

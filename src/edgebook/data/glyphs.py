@@ -67,7 +67,7 @@ def random_maps(count: int, rng: np.random.Generator) -> np.ndarray:
     scale = np.exp(rng.uniform(-0.14, 0.14, count))
     shear = rng.uniform(-0.2, 0.2, count)
     cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
-    maps = np.empty((count, 2, 3), dtype=np.float32)
+    maps = np.empty((count, 2, 3), dtype=np.float32)  # rotation after shear, and the shift in the last column
     maps[:, 0, 0], maps[:, 0, 1] = cosine, shear * cosine - sine
     maps[:, 1, 0], maps[:, 1, 1] = sine, shear * sine + cosine
     maps[:, :, 2] = rng.uniform(-0.16, 0.16, (count, 2))  # the canvas spans -1 to 1
@@ -75,19 +75,11 @@ def random_maps(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def warp(pages: np.ndarray, maps: np.ndarray, size: int) -> torch.Tensor:
-    """Apply one affine map to each drawing and bring it to ``size`` pixels.
+    """Apply one affine map (N, 2, 3) to each drawing, uint8 (N, 64, 64), and bring it to ``size`` pixels.
 
-    Parameters
-    ----------
-    pages : uint8 (N, 64, 64).
-    maps : float32 (N, 2, 3), from output to input coordinates, both spanning -1 to 1.
-    size : side of the images in pixels.
-
-    Returns
-    -------
-    float32 (N, 1, size, size) with values in [0, 1].
+    Maps go from output to input coordinates, both spanning -1 to 1. Returns float32 (N, 1, size, size) in [0, 1].
     """
-    images = torch.from_numpy(pages).unsqueeze(1).float() / 255
+    images = torch.from_numpy(pages).unsqueeze(1).float() / 255  # (N, 1, 64, 64)
     # Sampled at twice the size and averaged: plain sampling would skip thin strokes.
     grid = F.affine_grid(torch.from_numpy(maps), [len(pages), 1, 2 * size, 2 * size], align_corners=False)
     return F.avg_pool2d(F.grid_sample(images, grid, align_corners=False), 2)
@@ -96,16 +88,9 @@ def warp(pages: np.ndarray, maps: np.ndarray, size: int) -> torch.Tensor:
 def make_glyphs(
     alphabet: str, size: int, count: int, *, test: bool, rng: np.random.Generator, noise: float = 0.15
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images of characters, equally many of each (differing by at most one), shuffled.
+    """Draw images of the characters of an alphabet, equally many of each (differing by at most one), shuffled.
 
-    Parameters
-    ----------
-    alphabet : the characters that are the classes, a part of ``CHARACTERS``.
-    size : side of the images in pixels.
-    count : number of images.
-    test : use the test fonts, else the training fonts.
-    rng : source of randomness.
-    noise : largest standard deviation of the Gaussian noise; each image draws its own between 0 and this.
+    ``noise`` is the largest standard deviation of Gaussian noise; each image draws its own between 0 and this.
 
     Returns
     -------
@@ -117,7 +102,7 @@ def make_glyphs(
     font = rng.integers(0, len(fonts), count)
     page = np.array([CHARACTERS.index(character) for character in alphabet])[y]
     maps, strength = random_maps(count, rng), rng.uniform(0, noise, (count, 1, 1, 1)).astype(np.float32)
-    masters = np.stack([drawings(name) for name in fonts])
+    masters = np.stack([drawings(name) for name in fonts])  # (fonts, 62, 64, 64)
     x = np.empty((count, 1, size, size), dtype=np.float32)
     for start in range(0, count, 1000):  # in pieces, to keep memory small
         piece = slice(start, start + 1000)

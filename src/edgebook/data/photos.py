@@ -39,6 +39,9 @@ def photograph(name: str) -> np.ndarray:
     """Return one photograph, uint8 (height, width, 3), read-only.
 
     The file is read from the installed package's folder: ``skimage.data`` would go through a downloader.
+
+    >>> photograph("china").shape
+    (427, 640, 3)
     """
     package, path = PHOTOS[name]
     spec = find_spec(package)  # finds the folder without importing the package
@@ -56,6 +59,9 @@ def block_split(name: str) -> np.ndarray:
     Every square of two by two blocks has one test block, chosen by a hash of the photograph's name and
     the square's position: spread evenly, without a pattern, and the same for every seed and machine.
     Pixels right of and below the last whole block are not used.
+
+    >>> block_split("china").shape, int(block_split("china").sum())
+    ((6, 10), 15)
     """
     height, width, _ = photograph(name).shape
     test = np.zeros((height // BLOCK, width // BLOCK), dtype=bool)
@@ -72,18 +78,10 @@ def block_split(name: str) -> np.ndarray:
 def draw_crops(
     name: str, count: int, size: int, *, test: bool, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw square crops of one photograph from its training or its test blocks.
+    """Draw square crops of one photograph from its training or its test blocks, as corners and pixels.
 
     A crop's block and its place inside the block are uniform; crops with a nearly flat channel (the black
     surround of the retina, clear sky) are drawn again.
-
-    Parameters
-    ----------
-    name : key of ``PHOTOS``.
-    count : number of crops.
-    size : side of a crop in pixels, at most ``BLOCK``.
-    test : draw from the test blocks, else from the training blocks.
-    rng : source of randomness.
 
     Returns
     -------
@@ -99,7 +97,7 @@ def draw_crops(
         inside = rng.integers(0, BLOCK - size + 1, (wanted.size, 2))
         corners[wanted] = blocks[rng.integers(0, len(blocks), wanted.size)] + inside
         raw = windows[corners[wanted, 0], corners[wanted, 1]].astype(np.float32)
-        raw -= raw.mean(axis=(2, 3), keepdims=True)
+        raw -= raw.mean(axis=(2, 3), keepdims=True)  # (wanted, 3, size, size), each channel of each crop
         spread = raw.std(axis=(2, 3), keepdims=True)
         good = (spread >= FLAT).all(axis=(1, 2, 3))
         crops[wanted[good]] = raw[good] / spread[good]
@@ -108,12 +106,9 @@ def draw_crops(
 
 
 def make_photos(size: int, count: int, *, test: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw crops of all photographs, equally many of each (differing by at most one), shuffled.
+    """Draw crops (count, 3, size, size) of all photographs, equally many of each (to within one), shuffled.
 
-    Returns
-    -------
-    x : float32 (count, 3, size, size), normalised as in :func:`draw_crops`.
-    y : int64 (count,), the position of the photograph in ``PHOTOS``.
+    Normalised as in :func:`draw_crops`; labels are int64 (count,), the position of the photograph in ``PHOTOS``.
     """
     y = np.arange(count, dtype=np.int64) % len(PHOTOS)
     per_photo = np.bincount(y, minlength=len(PHOTOS))

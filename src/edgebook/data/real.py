@@ -40,38 +40,16 @@ Split = tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of the real sets: ``root``, else ``$EDGEBOOK_DATA``, else ``~/.cache/edgebook``.
-
-    Parameters
-    ----------
-    root : a folder, or None for the default.
-
-    Returns
-    -------
-    The folder, whether or not it exists.
-    """
+    """Return the folder of the real sets: ``root``, else ``$EDGEBOOK_DATA``, else ``~/.cache/edgebook``."""
     return Path(root or os.environ.get("EDGEBOOK_DATA") or "~/.cache/edgebook").expanduser()
 
 
 def read_split(name: str, size: int, choose: Chooser, *, test: bool, root: Path) -> Split:
-    """Read one half of a real set.
+    """Read one half of a real set: float32 (N, C, size, size) in [0, 1], int64 (N,), names of the classes.
 
-    Parameters
-    ----------
-    name : key of ``SOURCES``.
-    size : side of the images in pixels; other than the set's own, they are resampled (bilinear, antialiased).
-    choose : picks the images, given how many exist and which half it is.
-    test : the half that the papers report accuracy on (for Tiny ImageNet its ``val`` folder), else the other.
-    root : the data folder.
-
-    Returns
-    -------
-    x float32 (N, C, size, size) in [0, 1], y int64 (N,), names of the classes.
-
-    Raises
-    ------
-    FileNotFoundError
-        The set is not there, incomplete or damaged.
+    ``choose`` picks the images, given how many exist and which half it is. ``test`` is the half that the papers report
+    accuracy on (for Tiny ImageNet its ``val`` folder). Other sizes than the set's own are resampled (bilinear,
+    antialiased). A set that is not there, incomplete or damaged raises `FileNotFoundError`.
     """
     source = SOURCES[name]
     missing = (
@@ -101,7 +79,7 @@ def _from_torchvision(name: str, size: int, choose: Chooser, test: bool, root: P
     index = choose(len(half), test)
     x = torch.as_tensor(np.asarray(half.data)[index])  # uint8, (N, H, W) or (N, H, W, 3)
     y = torch.as_tensor(np.asarray(half.targets, dtype=np.int64)[index])
-    x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
+    x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)  # (N, C, H, W)
     if name == "emnist":
         x = x.transpose(2, 3)  # its files hold every image mirrored at the diagonal
     return resample(x.float() / 255, size), y, tuple(half.classes)
@@ -123,7 +101,7 @@ def _from_folders(folder: Path, size: int, choose: Chooser, test: bool) -> Split
         with Image.open(files[position][0]) as image:
             # The largest square in the middle: photographs need not be square.
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-        x[row] = np.asarray(fitted, dtype=np.float32).transpose(2, 0, 1) / 255
+        x[row] = np.asarray(fitted, dtype=np.float32).transpose(2, 0, 1) / 255  # (H, W, C) -> (C, H, W)
     y = torch.tensor([files[position][1] for position in index], dtype=torch.int64)
     return torch.from_numpy(x), y, tuple(train.classes)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 TEXTS = ("topics",)
+TEST_SHARE = 0.1  # of the characters, at the end, that no training sees
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Text:
         Tokens, int64: the beginning of the text and the rest of it.
     symbols : str
         The characters in the order of their tokens.
+
+    Examples
+    --------
+    >>> text = load_text("topics")
+    >>> text.decode(text.encode("for x in range(3):"))
+    'for x in range(3):'
     """
 
     train: Tensor
@@ -28,41 +35,14 @@ class Text:
     symbols: str
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text.
-
-        Parameters
-        ----------
-        text : str
-            Of known characters.
-
-        Returns
-        -------
-        list of int
-            One for each character.
-
-        Raises
-        ------
-        ValueError
-            A character that the text does not have.
-        """
+        """Return the tokens of a text of known characters; refuse one that is not known."""
         unknown = sorted(set(text) - set(self.symbols))
         if unknown:
             raise ValueError(f"The text has no character {unknown[0]!r}.")
         return [self.symbols.index(character) for character in text]
 
     def decode(self, tokens: Tensor | list[int]) -> str:
-        """Return the characters of some tokens.
-
-        Parameters
-        ----------
-        tokens : Tensor or list of int
-            Each from 0 to ``len(symbols) - 1``.
-
-        Returns
-        -------
-        str
-            One character for each.
-        """
+        """Return the characters of some tokens."""
         return "".join(self.symbols[int(token)] for token in tokens)
 
 
@@ -73,15 +53,13 @@ def _topics() -> str:
     return "\n\n".join(text.strip("\n") for _, text in sorted(topics.items()))
 
 
-def load_text(name: str = "topics", *, test_share: float = 0.1) -> Text:
-    """Load a text and split it by position.
+def load_text(name: str = "topics") -> Text:
+    """Load a text and split it by position: the last tenth of the characters is for tests.
 
     Parameters
     ----------
     name : {"topics"}
         ``pydoc_data.topics`` of the running CPython, about 465,000 characters; it differs a little between versions.
-    test_share : float
-        Share of the characters, at the end, that no training sees.
 
     Returns
     -------
@@ -91,15 +69,13 @@ def load_text(name: str = "topics", *, test_share: float = 0.1) -> Text:
     Raises
     ------
     ValueError
-        An unknown name, or a share outside (0, 1).
+        An unknown name.
     """
     if name not in TEXTS:
         raise ValueError(f"The text must be one of {', '.join(TEXTS)}, got {name!r}.")
-    if not 0 < test_share < 1:
-        raise ValueError(f"test_share must lie strictly between 0 and 1, got {test_share}.")
     whole = _topics()
     symbols = "".join(sorted(set(whole)))
     numbers = {symbol: number for number, symbol in enumerate(symbols)}
     tokens = torch.tensor([numbers[character] for character in whole])
-    cut = round(len(tokens) * (1 - test_share))
+    cut = round(len(tokens) * (1 - TEST_SHARE))
     return Text(tokens[:cut], tokens[cut:], symbols)

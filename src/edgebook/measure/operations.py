@@ -43,6 +43,11 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
     dict of str to LayerCost
         In the order of execution. For a convolution with kernel k, groups g and output (C_out, H, W):
         MACs = C_out H W C_in k^2 / g. A layer that is used twice counts twice.
+
+    Examples
+    --------
+    >>> layer_costs(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2))
+    {'1': LayerCost(macs=120, weights=120, inputs=12, outputs=10)}
     """
     found: dict[str, LayerCost] = {}
 
@@ -50,6 +55,7 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
         weight = layer.weight  # (C_out, C_in / g, k, k) or (out, in): MACs per output value = weight[0].numel()
         cost = LayerCost(output.numel() * weight[0].numel(), weight.numel(), inputs[0].numel(), output.numel())
         before = found.get(name)
+        # Used again: only its work counts again.
         found[name] = cost if before is None else cost._replace(macs=before.macs + cost.macs)
 
     handles = [
@@ -82,6 +88,11 @@ def count_macs(model: nn.Module, shape: Sequence[int]) -> int:
     -------
     int
         MACs, the sum of `layer_costs`.
+
+    Examples
+    --------
+    >>> count_macs(nn.Conv2d(3, 8, 3), (3, 4, 4))  # 2 x 2 positions, 8 channels, 27 products each
+    864
     """
     return sum(cost.macs for cost in layer_costs(model, shape).values())
 
@@ -97,6 +108,11 @@ def count_parameters(model: nn.Module) -> int:
     -------
     int
         Parameters that require a gradient.
+
+    Examples
+    --------
+    >>> count_parameters(nn.Linear(12, 10))
+    130
     """
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
@@ -133,6 +149,11 @@ def training_complexity(phases: Sequence[Phase], baseline: Phase) -> float:
     ------
     ValueError
         A negative count, or a baseline that costs nothing.
+
+    Examples
+    --------
+    >>> training_complexity([Phase(1e6, 10), Phase(2e5, 50)], baseline=Phase(1e6, 100))
+    0.2
     """
     if any(phase.macs < 0 or phase.epochs < 0 for phase in phases) or baseline.macs * baseline.epochs <= 0:
         raise ValueError("MACs and epochs must not be negative, and those of the baseline must be positive.")

@@ -29,6 +29,12 @@ class Architecture(NamedTuple):
     convolutions : tuple of tuple of str
         For each width, the convolutions that produce those channels; more than one where a skip
         connection forces several layers to share a width.
+
+    Examples
+    --------
+    >>> family = vgg_architecture(parse_plan("8 M 16"))
+    >>> family.widths, family.activations
+    ((8, 16), (('features.0.relu',), ('features.2.relu',)))
     """
 
     widths: tuple[int, ...]
@@ -100,6 +106,11 @@ def parse_plan(plan: str) -> tuple[int | str, ...]:
     ------
     ValueError
         An entry is neither a positive integer nor M, or there is no width.
+
+    Examples
+    --------
+    >>> parse_plan("24 24 M 48")
+    (24, 24, 'M', 48)
     """
     entries = tuple(int(word) if word.isdigit() else word for word in plan.split())
     if any(entry == 0 or (isinstance(entry, str) and entry != POOL) for entry in entries) or not any(
@@ -109,8 +120,10 @@ def parse_plan(plan: str) -> tuple[int | str, ...]:
     return entries
 
 
-def vgg(plan: Sequence[int | str], *, in_channels: int = 3, classes: int = 10, batch_norm: bool = True) -> nn.Module:
-    """Build a VGG-like network: 3x3 convolutions with ReLU, 2x2 max-pools, average, linear layer.
+def vgg_architecture(
+    plan: Sequence[int | str], *, in_channels: int = 3, classes: int = 10, batch_norm: bool = True
+) -> Architecture:
+    """Return the VGG-like family of a plan: 3x3 convolutions with ReLU, 2x2 max-pools, average, linear layer.
 
     Parameters
     ----------
@@ -123,41 +136,22 @@ def vgg(plan: Sequence[int | str], *, in_channels: int = 3, classes: int = 10, b
 
     Returns
     -------
-    torch.nn.Module
-        Images (N, in_channels, H, W) to logits (N, classes).
-    """
-    units: list[nn.Module] = []
-    width = in_channels
-    for entry in plan:
-        if entry == POOL:
-            units.append(nn.MaxPool2d(2))
-        else:
-            units.append(_Unit(width, int(entry), 3, 1, batch_norm, relu=True))
-            width = int(entry)
-    return _Classifier(nn.Sequential(*units), width, classes)
-
-
-def vgg_architecture(
-    plan: Sequence[int | str], *, in_channels: int = 3, classes: int = 10, batch_norm: bool = True
-) -> Architecture:
-    """Return the VGG-like family of a plan: every convolution has a width of its own.
-
-    Parameters
-    ----------
-    plan, in_channels, classes, batch_norm
-        As for `vgg`.
-
-    Returns
-    -------
     Architecture
-        One width per convolution, in order.
+        One width per convolution, in order; its networks take images (N, in_channels, H, W).
     """
     places = [i for i, entry in enumerate(plan) if entry != POOL]
 
     def build(widths: Sequence[int]) -> nn.Module:
-        given = dict(zip(places, widths, strict=True))
-        filled = [given.get(i, POOL) for i in range(len(plan))]
-        return vgg(filled, in_channels=in_channels, classes=classes, batch_norm=batch_norm)
+        given = dict(zip(places, widths, strict=True))  # place in the plan -> width
+        units: list[nn.Module] = []
+        width = in_channels
+        for place in range(len(plan)):
+            if place in given:
+                units.append(_Unit(width, int(given[place]), 3, 1, batch_norm, relu=True))
+                width = int(given[place])
+            else:
+                units.append(nn.MaxPool2d(2))
+        return _Classifier(nn.Sequential(*units), width, classes)
 
     return Architecture(
         widths=tuple(int(plan[i]) for i in places),
@@ -198,7 +192,7 @@ def resnet_architecture(
         units: list[nn.Module] = [_Unit(in_channels, widths[0], 3, 1, norm=True, relu=True)]
         width = widths[0]
         for s in range(len(stages)):
-            output, *inner = widths[s * per_stage : (s + 1) * per_stage]
+            output, *inner = widths[s * per_stage : (s + 1) * per_stage]  # of this stage
             for b in range(blocks):
                 units.append(_Block(width, inner[b], output, stride=2 if s > 0 and b == 0 else 1))
                 width = output
@@ -215,7 +209,7 @@ def resnet_architecture(
             (*(f"{name}.conv" for name in stem), *(f"{name}.second.conv" for name in names), *skips),
             *((f"{name}.first.conv",) for name in names),
         ]
-    widths = tuple(int(width) for stage in stages for width in (stage,) * per_stage)
+    widths = tuple(int(width) for stage in stages for width in (stage,) * per_stage)  # (shared, inner ...) per stage
     return Architecture(widths, build, tuple(activations), tuple(convolutions))
 
 
@@ -238,6 +232,12 @@ def initialised(build: Callable[[Sequence[int]], nn.Module], widths: Sequence[in
     -------
     torch.nn.Module
         The network, on the CPU.
+
+    Examples
+    --------
+    >>> family = resnet_architecture((8, 16))
+    >>> initialised(family.build, family.widths, seed=0)(torch.rand(2, 3, 8, 8)).shape
+    torch.Size([2, 10])
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,13 +10,7 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """One block of a decoder: attention and a multilayer perceptron, each behind a layer norm and around a shortcut.
-
-    Parameters
-    ----------
-    width, heads : int
-        Features, and the heads among which attention shares them.
-    """
+    """One block: attention and a multilayer perceptron, each behind a layer norm and around a shortcut."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -28,10 +22,11 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map features (B, T, width) of whole texts to features of the same shape."""
         batch, length, width = x.shape
+        # (B, T, 3 width) -> (B, T, 3, heads, D)
         split = self.qkv(self.norm_attention(x)).view(batch, length, 3, self.heads, width // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4)  # (B, heads, T, D) each
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))  # heads side by side again
         return x + self.down(F.gelu(self.up(self.norm_mlp(x))))
 
     def step(self, x: Tensor, cache: Tensor, length: int, mask: Tensor) -> Tensor:
@@ -42,13 +37,14 @@ class Block(nn.Module):
         """
         n, width = x.shape
         end = length + n
+        # (n, 3 width) -> (n, 3, heads, D) -> (heads, n, D) each
         q, k, v = self.qkv(self.norm_attention(x)).view(n, 3, self.heads, width // self.heads).permute(1, 2, 0, 3)
         cache[0, :, length:end], cache[1, :, length:end] = k, v
         scores = torch.matmul(q, cache[0, :, :end].transpose(1, 2)) * (width // self.heads) ** -0.5  # (heads, n, end)
         if n > 1:
             scores += mask[length:end, :end]
         mixed = torch.matmul(scores.softmax(-1), cache[1, :, :end])
-        x = x + self.out(mixed.transpose(0, 1).reshape(n, width))
+        x = x + self.out(mixed.transpose(0, 1).reshape(n, width))  # from (heads, n, D)
         return x + self.down(F.gelu(self.up(self.norm_mlp(x))))
 
     def new_cache(self, longest: int) -> Tensor:
@@ -58,18 +54,7 @@ class Block(nn.Module):
 
 
 def causal_mask(longest: int) -> Tensor:
-    """Return (longest, longest): 0 on and below the diagonal, minus infinity above it.
-
-    Parameters
-    ----------
-    longest : int
-        Tokens.
-
-    Returns
-    -------
-    Tensor
-        Single precision.
-    """
+    """Return (longest, longest): 0 on and below the diagonal, minus infinity above it."""
     return torch.full((longest, longest), -torch.inf).triu(1)
 
 
@@ -89,6 +74,11 @@ class CharacterDecoder(nn.Module):
     ------
     ValueError
         A width that the heads do not divide, or a size below 1.
+
+    Examples
+    --------
+    >>> CharacterDecoder(60, 32, width=16, depth=2, heads=4)(torch.zeros(1, 5, dtype=torch.long)).shape
+    torch.Size([1, 5, 60])
     """
 
     def __init__(self, vocabulary: int, longest: int, *, width: int, depth: int, heads: int, seed: int = 0) -> None:
@@ -109,21 +99,9 @@ class CharacterDecoder(nn.Module):
         self.register_buffer("mask", causal_mask(longest), persistent=False)
 
     def features(self, tokens: Tensor, after: Sequence[int] = ()) -> tuple[list[Tensor], Tensor]:
-        """Return hidden states and logits of whole texts.
+        """Return hidden states (B, T, width) after some blocks, numbered from 1, and logits (B, T, V), of texts (B, T).
 
-        Parameters
-        ----------
-        tokens : Tensor, (B, T)
-            At most `longest` in a row.
-        after : sequence of int
-            Blocks, from 1, whose outputs are wanted.
-
-        Returns
-        -------
-        hidden : list of Tensor, (B, T, width)
-            In the order of `after`.
-        logits : Tensor, (B, T, V)
-            For what follows each token.
+        The hidden states are a list in the order of `after`; a text has at most `longest` tokens.
         """
         x = self.token(tokens) + self.place.weight[: tokens.shape[1]]
         found = {}

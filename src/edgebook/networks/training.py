@@ -43,7 +43,7 @@ def fit(
     schedule : {"constant", "cosine"}
         Learning rate over the whole run.
     optimizer : torch.optim.Optimizer, optional
-        Used instead of Adam, at its own peak learning rate.
+        Used instead of Adam, at its own peak learning rate; a cosine leaves it at a rate of zero.
     loss : callable
         Outputs of the model and labels to the number that training lowers; cross-entropy unless another is given.
     on_epoch : callable, optional
@@ -58,23 +58,33 @@ def fit(
     ------
     ValueError
         Images and labels differ in number, or fewer than two images.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> fit(model, torch.rand(8, 1, 2, 2), torch.arange(8) % 2, epochs=3)
+    3
     """
     if len(x) != len(y) or len(x) < 2:
         raise ValueError(f"At least two images with one label each are needed, got {len(x)} and {len(y)}.")
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
-    peaks = [group["lr"] for group in optimizer.param_groups]
     order = torch.Generator().manual_seed(seed)
-    batches = max(1, math.ceil(len(x) / batch_size))
+    batches = max(1, math.ceil(len(x) / batch_size))  # of sizes that differ by one at most, so that none is 1 alone
+
+    def cosine(step: int) -> float:
+        epoch, batch = divmod(step, batches)
+        return 0.5 + 0.5 * math.cos(math.pi * (epoch + batch / batches) / max(epochs, 1))
+
+    rate = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine) if schedule == "cosine" else None  # set at every step
     model.train()
     for epoch in range(epochs):
-        for step, batch in enumerate(torch.randperm(len(x), generator=order).tensor_split(batches)):
-            done = (epoch + step / batches) / epochs
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * (0.5 + 0.5 * math.cos(math.pi * done)) if schedule == "cosine" else peak
+        for batch in torch.randperm(len(x), generator=order).tensor_split(batches):
             value = loss(model(x[batch]), y[batch])
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
+            if rate is not None:
+                rate.step()
         if on_epoch is not None and on_epoch(epoch + 1):
             return epoch + 1
     return epochs
@@ -102,6 +112,11 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 500) -
     ------
     ValueError
         No images, or not one label each.
+
+    Examples
+    --------
+    >>> accuracy(nn.Flatten(), torch.eye(2).view(2, 2, 1, 1), torch.tensor([0, 0]))
+    50.0
     """
     if len(x) == 0 or len(x) != len(y):
         raise ValueError(f"At least one image with one label each is needed, got {len(x)} and {len(y)}.")

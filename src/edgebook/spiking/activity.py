@@ -62,6 +62,11 @@ class NeuronActivity(NamedTuple):
         Number of neurons, and of steps T.
     spikes : float
         Spikes of all neurons in all steps.
+
+    Examples
+    --------
+    >>> NeuronActivity(neurons=10, steps=4, spikes=8.0).rate
+    0.2
     """
 
     neurons: int
@@ -85,6 +90,12 @@ class NetworkActivity(NamedTuple):
         By name, in the order of execution.
     steps : int
         Number of steps T.
+
+    Examples
+    --------
+    >>> first = LayerActivity(analog=True, evaluations=1.0, macs=100, connections=90, rate=0.5, events=0.0)
+    >>> NetworkActivity({"first": first}, {}, steps=4).operations(cached=False)
+    Operations(macs=400.0, adds=0.0)
     """
 
     layers: dict[str, LayerActivity]
@@ -97,20 +108,10 @@ class NetworkActivity(NamedTuple):
         return sum(activity.spikes for activity in self.neurons.values())
 
     def operations(self, *, cached: bool = True, exact: bool = False) -> Operations:
-        """Add up the operations of all layers.
+        """Add up the operations of all layers for one sample.
 
-        Parameters
-        ----------
-        cached : bool
-            Whether layers that multiply ran as often as they did here, which under direct coding is once per image,
-            or at each of the T steps, as on hardware that keeps no current.
-        exact : bool
-            Whether operations on zero padding and with zero weights are left out.
-
-        Returns
-        -------
-        Operations
-            For one sample.
+        Where `cached` is off, layers that multiply ran at each of the T steps, as on hardware that keeps no current,
+        and not as often as here (once per image under direct coding). `exact` leaves out zero padding and weights.
         """
         runs = None if cached else float(self.steps)
         counts = [layer.operations(runs, exact=exact) for layer in self.layers.values()]

@@ -12,7 +12,6 @@ from torch import nn
 from edgebook.networks.convolutional import POOL
 from edgebook.spiking.classifier import Output, SpikingNetwork
 from edgebook.spiking.layers import Recipe
-from edgebook.spiking.neuron.lif import Integrator
 
 
 class Head(NamedTuple):
@@ -22,7 +21,6 @@ class Head(NamedTuple):
     classes: int
     hidden: tuple[int, ...]
     size: int | None
-    readout_beta: float
     output: Output
     xavier_gain: float | None
 
@@ -31,13 +29,12 @@ class Head(NamedTuple):
         widths = (width, *self.hidden)
         dense = [recipe.linear(inputs, outputs) for inputs, outputs in pairwise(widths)]
         readout = nn.Linear(widths[-1], self.classes, bias=recipe.linear_bias)
-        first, *features = units or dense
+        first, *features = units or dense  # without convolutions a linear layer codes the image
         net = SpikingNetwork(
             first,
             nn.Sequential(*features if units else ()),
             nn.Sequential(*dense if units else features),
             readout,
-            Integrator(self.readout_beta),
             steps=recipe.steps,
             output=self.output,
             channels=self.in_channels,

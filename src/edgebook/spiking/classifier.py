@@ -1,4 +1,4 @@
-"""A spiking network as a whole: direct coding in front, layers of neurons, an integrator behind."""
+"""A spiking network as a whole: direct coding in front, layers of neurons, a linear read-out behind."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from edgebook.spiking.layers import SpikingLayer, one_of
-from edgebook.spiking.neuron.lif import Integrator
+from edgebook.spiking.layers import SpikingLayer
+from edgebook.spiking.neuron.choice import one_of
 
 Output = Literal["steps", "mean", "last"]
 
 
 class SpikingNetwork(nn.Module):
-    """A first layer that codes the image, spiking layers, and a linear read-out into an integrator.
+    """A first layer that codes the image, spiking layers, and a linear read-out of each step.
 
     Images (B, C, H, W) are coded directly: the first layer computes its current once, and its neurons see that
     current at every step. A sequence (T, B, C, H, W), such as `poisson_coding` makes, goes in step by step.
@@ -28,8 +28,6 @@ class SpikingNetwork(nn.Module):
         From its spikes to spikes (T, B, C, H', W'), and from those, averaged or flattened, to spikes (T, B, inputs).
     linear : nn.Linear
         The read-out.
-    integrator : Integrator
-        What the read-out flows into.
     steps : int
         Number of steps T of direct coding; may be set later.
     output : {"steps", "mean", "last"}
@@ -37,6 +35,13 @@ class SpikingNetwork(nn.Module):
     channels, size : int and int or None
         Channels of an image, and its height and width where they are fixed: features are then flattened, and
         else averaged over positions.
+
+    Examples
+    --------
+    >>> from edgebook.spiking import spiking_vgg
+    >>> net = spiking_vgg((8, "M", 16), in_channels=3, classes=10, steps=4, beta=0.5)
+    >>> net(torch.rand(2, 3, 16, 16), steps=6, output="mean").shape
+    torch.Size([2, 10])
     """
 
     def __init__(
@@ -45,7 +50,6 @@ class SpikingNetwork(nn.Module):
         features: nn.Sequential,
         hidden: nn.Sequential,
         linear: nn.Linear,
-        integrator: Integrator,
         *,
         steps: int,
         output: Output,
@@ -54,8 +58,7 @@ class SpikingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         one_of("output", output, get_args(Output))
-        self.first, self.features, self.hidden = first, features, hidden
-        self.linear, self.integrator = linear, integrator
+        self.first, self.features, self.hidden, self.linear = first, features, hidden, linear
         self.steps, self.output = steps, output
         self.channels, self.size = channels, size
 
@@ -68,13 +71,13 @@ class SpikingNetwork(nn.Module):
         one_of("output", output, get_args(Output))
         self._check(x, steps)
         if x.ndim == 4:
-            spikes = self.first(x[None], self.steps if steps is None else steps)
+            spikes = self.first(x[None], self.steps if steps is None else steps)  # (T, B, C', H, W)
         else:
             spikes = self.first(x)
-        spikes = self.features(spikes)
+        spikes = self.features(spikes)  # (T, B, C, H, W), or (T, B, inputs) without convolutions
         if spikes.ndim == 5:
-            spikes = spikes.mean(dim=(3, 4)) if self.size is None else spikes.flatten(2)
-        logits = self.integrator(self.linear(self.hidden(spikes)))
+            spikes = spikes.mean(dim=(3, 4)) if self.size is None else spikes.flatten(2)  # (T, B, inputs)
+        logits = self.linear(self.hidden(spikes))  # (T, B, classes)
         return logits if output == "steps" else logits.mean(dim=0) if output == "mean" else logits[-1]
 
     def _check(self, x: Tensor, steps: int | None) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgebook.spiking.classifier import SpikingNetwork
 from edgebook.spiking.coding import poisson_coding
-from edgebook.spiking.layers import one_of
+from edgebook.spiking.neuron.choice import one_of
 
 Coding = Literal["direct", "rate", "average", "expected"]
 
@@ -58,6 +58,14 @@ class CodedNetwork(nn.Module):
     ------
     ValueError
         An unknown coding, fewer than one step, or a standard deviation or gain that is not above zero.
+
+    Examples
+    --------
+    >>> from edgebook.spiking import spiking_vgg
+    >>> net = spiking_vgg((8,), in_channels=1, classes=10, steps=4, beta=0.5)
+    >>> coded = CodedNetwork(net, "rate", 4, mean=0.5, std=0.25, generator=torch.Generator())
+    >>> coded(torch.rand(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(
@@ -87,7 +95,7 @@ class CodedNetwork(nn.Module):
             return x
         if self.coding == "expected":
             return (self.gain * x).clamp(-1, 1)
-        spikes = poisson_coding(x, self.steps, self.generator, gain=self.gain, signed=True)
+        spikes = poisson_coding(x, self.steps, self.generator, gain=self.gain, signed=True)  # (T, B, C, H, W)
         return spikes if self.coding == "rate" else spikes.mean(dim=0) / self.gain
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -95,17 +103,12 @@ class CodedNetwork(nn.Module):
         return self.network(self.coded(pixels), self.steps, "mean")
 
     def draws(self, pixels: Tensor, count: int) -> Tensor:
-        """Return logits (count, B, classes) of independent draws, in one run of `count` times the batch.
+        """Return logits (count, B, classes) of independent draws, at least one, in one run of `count` times the batch.
 
-        The gradient of a loss summed over them is, over `count`, the expectation over transformation that an
-        adaptive attack needs.
-
-        Raises
-        ------
-        ValueError
-            Fewer than one draw.
+        The gradient of a loss summed over them is, over `count`, the expectation over transformation that an adaptive
+        attack needs.
         """
         if count < 1:
             raise ValueError(f"At least one draw is needed, got {count}.")
-        repeated = pixels.expand(count, *pixels.shape).flatten(0, 1)
+        repeated = pixels.expand(count, *pixels.shape).flatten(0, 1)  # (count B, C, H, W)
         return self(repeated).unflatten(0, (count, len(pixels)))

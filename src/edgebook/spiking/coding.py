@@ -35,6 +35,11 @@ def direct_coding(currents: Tensor, steps: int) -> Tensor:
     ------
     ValueError
         Fewer than one step.
+
+    Examples
+    --------
+    >>> direct_coding(torch.rand(2, 3), 4).shape
+    torch.Size([4, 2, 3])
     """
     _check_steps(steps)
     return currents.expand(steps, *currents.shape)
@@ -87,10 +92,9 @@ def poisson_coding(
     pixels = images.detach()
     if not signed and bool((pixels < 0).any()):
         raise ValueError("images must not lie below 0 for unsigned coding: use signed=True or scale them to [0, 1].")
-    drawn = torch.rand((steps, *images.shape), generator=generator, device=generator.device, dtype=images.dtype).to(
-        images.device
-    )
-    spikes = (drawn < gain * pixels.abs()) * pixels.sign()
+    shape, device = (steps, *images.shape), generator.device
+    drawn = torch.rand(shape, generator=generator, device=device, dtype=images.dtype).to(images.device)
+    spikes = (drawn < gain * pixels.abs()) * pixels.sign()  # (T, B, ...), the images broadcast over the steps
     expected = gain * images
     return spikes + (expected - expected.detach())  # the bracket is zero, and carries the gradient
 

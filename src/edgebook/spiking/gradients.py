@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.normalization import _BatchNorm
 
 Method = Literal["auto", "vmap", "loop"]
-METHODS: tuple[str, ...] = get_args(Method)
 # Logits (T, classes) of a sample and what else belongs to it, to gradients by those logits (K, T, classes).
 Cotangents = Callable[[Tensor, Tensor], Tensor]
 _NORMS = (nn.modules.batchnorm._BatchNorm, _BatchNorm)
@@ -22,7 +21,7 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, _BatchNorm)
 def mean_logits(outputs: Tensor) -> Tensor:
     """Return the mean of the first t of the logits (T, ...), for every t."""
     counts = torch.arange(1, len(outputs) + 1, device=outputs.device, dtype=outputs.dtype)
-    return outputs.cumsum(0) / counts.view(-1, *[1] * (outputs.ndim - 1))
+    return outputs.cumsum(0) / counts.view(-1, *[1] * (outputs.ndim - 1))  # counts along the first axis
 
 
 def check(network: nn.Module, images: Tensor, labels: Tensor | None = None) -> None:
@@ -59,10 +58,7 @@ def squared_norms(
     """Return for every sample and horizon the squared norm of the gradient, summed over cotangents: (N, T), float64."""
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}.")
-    if method not in METHODS:
-        near = difflib.get_close_matches(str(method), METHODS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.{hint}")
+    one_of("method", method, get_args(Method))
     if method == "loop":
         return _looped(network, images, extra, cotangents)
     try:
@@ -83,7 +79,8 @@ def _mapped(network: nn.Module, images: Tensor, extra: Tensor, cotangents: Cotan
 
     def norms(image: Tensor, extra: Tensor) -> Tensor:
         def read_out(learned: dict[str, Tensor]) -> Tensor:
-            return mean_logits(torch.func.functional_call(network, learned, (image.unsqueeze(0),))[:, 0])
+            outputs = torch.func.functional_call(network, learned, (image.unsqueeze(0),))  # (T, 1, classes)
+            return mean_logits(outputs[:, 0])
 
         logits, pull = torch.func.vjp(read_out, parameters)
         return _pulled(logits, cotangents(logits, extra), lambda seed: pull(seed)[0].values())
@@ -98,7 +95,7 @@ def _looped(network: nn.Module, images: Tensor, extra: Tensor, cotangents: Cotan
     rows = []
     for x, y in zip(images, extra, strict=True):
         with torch.enable_grad():
-            logits = mean_logits(network(x.unsqueeze(0))[:, 0])
+            logits = mean_logits(network(x.unsqueeze(0))[:, 0])  # (T, classes)
         rows.append(_pulled(logits, cotangents(logits.detach(), y), _pull(logits, parameters)))
     return torch.stack(rows)
 
@@ -108,7 +105,7 @@ def batch_squared_norms(network: nn.Module, images: Tensor, labels: Tensor, cota
     parameters = [p for p in network.parameters() if p.requires_grad]
     with torch.enable_grad():
         logits = mean_logits(network(images))
-    seeds = cotangents(logits.detach(), labels) / len(images)
+    seeds = cotangents(logits.detach(), labels) / len(images)  # (K, T, B, classes)
     return _pulled(logits, seeds, _pull(logits, parameters))
 
 
@@ -121,7 +118,7 @@ def _pulled(logits: Tensor, seeds: Tensor, pull: Callable[[Tensor], Iterable[Ten
     norms = []
     for t in range(len(logits)):
         here = torch.zeros(len(logits), *[1] * (logits.ndim - 1), dtype=logits.dtype, device=logits.device)
-        here[t] = 1
+        here[t] = 1  # horizon t alone, broadcast over what follows the steps
         norm = torch.zeros((), dtype=torch.float64, device=logits.device)
         for grad in (grad for seed in seeds for grad in pull(here * seed) if grad is not None):
             norm = norm + torch.linalg.vector_norm(grad, dtype=torch.float64).square()

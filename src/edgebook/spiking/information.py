@@ -187,12 +187,12 @@ def _given(logits: Tensor, labels: Tensor) -> Tensor:
 def _drawn(logits: Tensor, chances: Tensor) -> Tensor:
     """For labels drawn at every horizon, each weighted alike: (draws, T, classes)."""
     edges = logits.double().softmax(-1).cumsum(-1)[..., :-1]  # the last class takes what rounding leaves
-    labels = (chances[:, None, None] >= edges).sum(-1)
+    labels = (chances[:, None, None] >= edges).sum(-1)  # (draws, T): a chance serves all horizons
     return (_residual(logits, labels) / len(chances) ** 0.5).to(logits.dtype)
 
 
 def _expected(logits: Tensor, _: Tensor) -> Tensor:
     """For every label, weighted by its probability: (classes, T, classes)."""
     p = logits.double().softmax(-1)
-    labels = torch.arange(p.shape[-1], device=p.device).unsqueeze(-1)
+    labels = torch.arange(p.shape[-1], device=p.device).unsqueeze(-1)  # (classes, 1), against all T
     return (p.T.sqrt().unsqueeze(-1) * _residual(logits, labels)).to(logits.dtype)

@@ -5,21 +5,18 @@ Weights, norms and pooling see the T * B samples of a sequence at once; only the
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict, get_args
+from typing import Literal, TypedDict, get_args
 
 from torch import Tensor, nn
 
-from edgebook.spiking.leaky import LeakyLoop, to_leaky
+from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.convention import Reset
 from edgebook.spiking.neuron.lif import LIF
 from edgebook.spiking.neuron.recurrence import Backend
 from edgebook.spiking.neuron.surrogates import Surrogate
 from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
 
-Neuron = Literal["fused", "snntorch"]
 Norm = Literal["batch", "td", "bntt", "none"]
 
 
@@ -32,14 +29,6 @@ class NeuronOptions(TypedDict, total=False):
     detach_reset: bool
     delay: bool
     backend: Backend
-
-
-def one_of(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Refuse a value that is not among the names allowed, and offer the nearest."""
-    if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.{hint}")
 
 
 def folded(module: nn.Module, x: Tensor) -> Tensor:
@@ -70,18 +59,18 @@ class SpikingLayer(nn.Module):
 
         Its current is computed once, and normalised once unless every step has a norm of its own.
         """
+        # (T or 1, B, ...): a linear layer takes (T, B, inputs)
         currents = folded(self.weights, x.flatten(2) if isinstance(self.weights, nn.Linear) else x)
         late = isinstance(self.norm, TemporalBatchNorm)
-        shape = (len(x) if steps is None else steps, *currents.shape[1:])
+        shape = (len(x) if steps is None else steps, *currents.shape[1:])  # one step is repeated without a copy
         return self.neuron(self.norm(currents.expand(shape)) if late else self.norm(currents).expand(shape))
 
 
 class ResidualBlock(nn.Module):
     """Two convolutions and a shortcut, added up as currents of the last neurons, so that only spikes travel on.
 
-    A shortcut that halves the resolution picks its pixels before its 1x1 convolution instead of striding in it:
-    the same numbers, and oneDNN 3.12 writes past its buffers in the gradient of a strided 1x1 convolution of fewer
-    than 8 channels, channels-last, on processors with AVX2 and without AVX-512.
+    A shortcut that halves the resolution picks its pixels before its 1x1 convolution, as that of the residual networks
+    in `edgebook.networks` does, and for the same reason.
     """
 
     def __init__(self, recipe: Recipe, inputs: int, outputs: int, stride: int) -> None:
@@ -107,38 +96,22 @@ class Recipe:
     threshold: float
     reset: Reset
     surrogate: Surrogate
-    neuron: Neuron
     norm: Norm
     bias: bool
     linear_bias: bool
-    norm_hidden: bool
     options: NeuronOptions = field(default_factory=NeuronOptions)
 
     def __post_init__(self) -> None:
-        one_of("neuron", self.neuron, get_args(Neuron))
         one_of("norm", self.norm, get_args(Norm))
-        one_of_options(self.options)
+        for name in self.options:
+            one_of("An option of the neuron", name, tuple(NeuronOptions.__annotations__))
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}.")
 
-    def neurons(self) -> nn.Module:
-        """Return a layer of neurons, fused or looping over snnTorch's."""
-        made = LIF(self.beta, self.threshold, self.reset, surrogate=self.surrogate, **self.options)
-        if self.neuron == "fused":
-            return made
-        try:
-            leaky = to_leaky(made)
-        except ImportError:
-            raise ValueError(
-                "neuron 'snntorch' needs the package snntorch, which is not installed; 'fused' needs nothing."
-            ) from None
-        # Its constants are no weights: without them, the weights of either kind of network load into the other.
-        for name, value in list(leaky.named_buffers(recurse=False)):
-            leaky.register_buffer(name, value, persistent=False)
-        return LeakyLoop(leaky, made.convention.gain)
+    def neurons(self) -> LIF:
+        return LIF(self.beta, self.threshold, self.reset, surrogate=self.surrogate, **self.options)
 
     def normalise(self, channels: int, alpha: float = 1.0) -> nn.Module:
-        """Return the norm of a layer."""
         if self.norm == "batch":
             return StepBatchNorm(channels)
         if self.norm == "td":
@@ -154,11 +127,5 @@ class Recipe:
 
     def linear(self, inputs: int, outputs: int) -> SpikingLayer:
         """Return a fully connected layer of neurons."""
-        norm = self.normalise(outputs) if self.norm_hidden else nn.Identity()
-        return SpikingLayer(nn.Linear(inputs, outputs, bias=self.linear_bias), norm, self.neurons())
-
-
-def one_of_options(options: dict[str, Any] | NeuronOptions) -> None:
-    """Refuse an option that no neuron has."""
-    for name in options:
-        one_of("An option of the neuron", name, tuple(NeuronOptions.__annotations__))
+        weights = nn.Linear(inputs, outputs, bias=self.linear_bias)
+        return SpikingLayer(weights, self.normalise(outputs), self.neurons())

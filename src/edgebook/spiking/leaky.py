@@ -39,6 +39,12 @@ def to_leaky(neuron: LIF) -> snntorch.Leaky:
     ------
     ValueError
         `Leaky` cannot be that neuron.
+
+    Examples
+    --------
+    >>> leaky = to_leaky(LIF(0.5))
+    >>> leaky(torch.tensor([1.5]), torch.tensor([0.2]))  # spike and membrane, which is reset one step later
+    (tensor([1.]), tensor([1.6000]))
     """
     import snntorch
 
@@ -78,6 +84,12 @@ def from_leaky(leaky: snntorch.Leaky) -> LIF:
     ------
     ValueError
         No `LIF` is that neuron.
+
+    Examples
+    --------
+    >>> import snntorch
+    >>> from_leaky(snntorch.Leaky(beta=0.5, reset_mechanism="zero"))
+    LIF(beta=0.5, threshold=1, reset='zero', surrogate=atan)
     """
     for name, value in (("beta", leaky.beta), ("threshold", leaky.threshold)):
         if isinstance(value, nn.Parameter):
@@ -114,6 +126,11 @@ class LeakyLoop(nn.Module):
     ------
     ValueError
         The neuron keeps its membrane to itself.
+
+    Examples
+    --------
+    >>> LeakyLoop(to_leaky(LIF(0.5)))(torch.tensor([0.6, 0.8, 0.6]))
+    tensor([0., 1., 0.])
     """
 
     def __init__(self, leaky: snntorch.Leaky, gain: float = 1.0) -> None:
@@ -124,7 +141,7 @@ class LeakyLoop(nn.Module):
 
     def forward(self, currents: Tensor, membranes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the spikes (T, ...), and on request the membranes, before the reset if that is delayed."""
-        membrane, fired, held = torch.zeros_like(currents[0]), [], []
+        membrane, fired, held = torch.zeros_like(currents[0]), [], []  # (B, ...)
         for current in currents:
             spike, membrane = self.leaky(self.gain * current if self.gain != 1 else current, membrane)
             fired.append(spike.to(currents.dtype))

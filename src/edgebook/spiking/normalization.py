@@ -24,11 +24,13 @@ class _BatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, *shape: int, eps: float, momentum: float, shift: bool) -> None:
+    eps, momentum = 1e-5, 0.1  # as in `torch.nn.BatchNorm2d`
+
+    def __init__(self, *shape: int, shift: bool) -> None:
         super().__init__()
         if min(shape) < 1:
             raise ValueError(f"A batch norm needs at least one channel and one step, got {shape}.")
-        self.eps, self.momentum, self.channels = eps, momentum, shape[-1]
+        self.channels = shape[-1]
         self.weight = nn.Parameter(torch.ones(shape))
         self.bias = nn.Parameter(torch.zeros(shape)) if shift else None
         self.register_buffer("running_mean", torch.zeros(shape))
@@ -43,14 +45,12 @@ class _BatchNorm(nn.Module):
             raise ValueError(f"Inputs must be (steps, batch, {self.channels}, ...), got the shape {tuple(x.shape)}.")
 
     def _pooled(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Normalise all steps at once, as if they were one batch."""
+        """Normalise all steps (T, B, C, ...) at once, as if they were one batch (T B, C, ...)."""
         return self._normalised(x.flatten(0, 1), self.running_mean, self.running_var, weight).view(x.shape)
 
     def _normalised(self, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor) -> Tensor:
         """Normalise samples (N, C, ...)."""
-        if (
-            len(x) == 1
-        ):  # PyTorch 2.13 mistakes the layout of one channels-last sample whose first stride is not its size
+        if len(x) == 1:  # PyTorch 2.13 mistakes the layout of a channels-last sample whose first stride is not its size
             x = x.contiguous()
         return F.batch_norm(x, mean, var, weight, self.bias, self.training, self.momentum, self.eps)
 
@@ -69,22 +69,10 @@ class StepBatchNorm(_BatchNorm):
     The running statistics, which evaluation uses for every step, are so updated T times per sequence.
     Source: the code of Kim et al., *Exploring Temporal Information Dynamics in Spiking Neural Networks*, arXiv
     2211.14406.
-
-    Parameters
-    ----------
-    channels : int
-        Number of channels C, the third axis of the input.
-    eps, momentum : float
-        As in `torch.nn.BatchNorm2d`.
-
-    Raises
-    ------
-    ValueError
-        Fewer than one channel, or later an input of another shape.
     """
 
-    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__(channels, eps=eps, momentum=momentum, shift=True)
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, shift=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised sequence (T, B, C, ...)."""
@@ -92,7 +80,8 @@ class StepBatchNorm(_BatchNorm):
         if not self.training:
             return self._pooled(x, self.weight)
         mean, var = self.running_mean, self.running_var
-        return torch.cat([self._normalised(y, mean, var, self.weight) for y in _steps(x)]).view(x.shape)
+        steps = [self._normalised(y, mean, var, self.weight) for y in _steps(x)]  # (B, C, ...) each
+        return torch.cat(steps).view(x.shape)
 
 
 class ThresholdBatchNorm(_BatchNorm):
@@ -100,35 +89,13 @@ class ThresholdBatchNorm(_BatchNorm):
 
     .. math:: y = \gamma\, \alpha \theta\, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \delta
 
-    with mean and variance over steps, batch and space.
+    with mean and variance over steps, batch and space, the threshold :math:`\theta` of the neurons behind it, and
+    :math:`\alpha` 1, or :math:`1 / \sqrt 2` where two branches are added.
     Source: Zheng et al., *Going Deeper With Directly-Trained Larger Spiking Neural Networks*, arXiv 2011.05280.
-
-    Parameters
-    ----------
-    channels : int
-        Number of channels C, the third axis of the input.
-    threshold, alpha : float
-        :math:`\theta` of the neurons behind it, and :math:`\alpha`: 1, or :math:`1 / \sqrt 2` where two branches
-        are added.
-    eps, momentum : float
-        As in `torch.nn.BatchNorm2d`.
-
-    Raises
-    ------
-    ValueError
-        Fewer than one channel, a threshold or factor not above zero, or later an input of another shape.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        threshold: float = 1.0,
-        alpha: float = 1.0,
-        *,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-    ) -> None:
-        super().__init__(channels, eps=eps, momentum=momentum, shift=True)
+    def __init__(self, channels: int, threshold: float = 1.0, alpha: float = 1.0) -> None:
+        super().__init__(channels, shift=True)
         if not (threshold > 0 and alpha > 0):
             raise ValueError(f"threshold and alpha must be above 0, got {threshold} and {alpha}.")
         self.scale = alpha * threshold
@@ -144,24 +111,13 @@ class TemporalBatchNorm(_BatchNorm):
 
     A sequence may be shorter than the number of steps, and not longer: later steps have no statistics.
     Source: Kim and Panda, *Revisiting Batch Normalization for Training Low-latency Deep Spiking Neural Networks
-    from Scratch*,
-    arXiv 2010.01729; the defaults are those of its code.
-
-    Parameters
-    ----------
-    channels, steps : int
-        Number of channels C, the third axis of the input, and the largest number of steps T.
-    eps, momentum : float
-        As in `torch.nn.BatchNorm2d`.
-
-    Raises
-    ------
-    ValueError
-        Fewer than one channel or step, or later an input of another shape or with more steps.
+    from Scratch*, arXiv 2010.01729.
     """
 
-    def __init__(self, channels: int, steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        super().__init__(steps, channels, eps=eps, momentum=momentum, shift=False)
+    eps = 1e-4  # of its code
+
+    def __init__(self, channels: int, steps: int) -> None:
+        super().__init__(steps, channels, shift=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised sequence (T, B, C, ...)."""
@@ -169,4 +125,4 @@ class TemporalBatchNorm(_BatchNorm):
         if len(x) > len(self.weight):
             raise ValueError(f"This batch norm knows {len(self.weight)} steps, got a sequence of {len(x)}.")
         parts = zip(_steps(x), self.running_mean, self.running_var, self.weight, strict=False)
-        return torch.cat([self._normalised(y, m, v, w) for y, m, v, w in parts]).view(x.shape)
+        return torch.cat([self._normalised(y, m, v, w) for y, m, v, w in parts]).view(x.shape)  # T times (B, C, ...)

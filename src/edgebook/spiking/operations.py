@@ -14,8 +14,6 @@ Not counted: norms, biases, the leak and the threshold of the neurons, and memor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,19 +23,15 @@ from edgebook.spiking.leaky import LeakyLoop
 from edgebook.spiking.neuron.lif import LIF
 
 
-def measure_activity(
-    model: nn.Module, inputs: Tensor, *, neurons: Sequence[type[nn.Module]] = (LIF, LeakyLoop)
-) -> NetworkActivity:
+def measure_activity(model: nn.Module, inputs: Tensor) -> NetworkActivity:
     """Run a spiking network once, in evaluation mode, and count what its layers and neurons do.
 
     Parameters
     ----------
     model : torch.nn.Module
-        With its weights in `torch.nn.Conv2d` (zero padding) and `torch.nn.Linear`.
+        With its weights in `torch.nn.Conv2d` (zero padding) and `torch.nn.Linear`, its neurons in `LIF` or `LeakyLoop`.
     inputs : Tensor
         What the model takes: of a `SpikingNetwork`, images (B, C, H, W) or a sequence (T, B, C, H, W).
-    neurons : sequence of types
-        Modules that return spikes (T, B, ...).
 
     Returns
     -------
@@ -48,13 +42,19 @@ def measure_activity(
     ------
     ValueError
         The model has no neurons of these types, or the batch is empty.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Linear(4, 3), LIF(0.5))
+    >>> measure_activity(net, torch.zeros(6, 2, 4)).neurons["1"].steps
+    6
     """
     watch = _Watch()
     modes = [(module, module.training) for module in model.modules()]
     handles = [
         module.register_forward_hook(lambda m, i, o, name=name, see=see: see(name, m, i[0], o))
         for name, module in model.named_modules()
-        for kinds, see in (((nn.Conv2d, nn.Linear), watch.layer), (tuple(neurons), watch.neuron))
+        for kinds, see in (((nn.Conv2d, nn.Linear), watch.layer), ((LIF, LeakyLoop), watch.neuron))
         if isinstance(module, kinds)
     ]
     try:
@@ -86,7 +86,7 @@ class _Watch:
 
     def layer(self, name: str, module: nn.Conv2d | nn.Linear, x: Tensor, output: Tensor) -> None:
         shape = x.shape[-3:] if isinstance(module, nn.Conv2d) else x.shape[-1:]
-        x = x.reshape(-1, *shape)
+        x = x.reshape(-1, *shape)  # one row for each step and sample
         tally = self.tallies.setdefault(name, _Tally())
         self.modules[name] = module
         tally.analog |= not self.fired and not bool((x == x.sign()).all())
@@ -106,7 +106,7 @@ class _Watch:
 
     def summary(self) -> NetworkActivity:
         if not self.fired:
-            raise ValueError("The model has no neurons of the types looked for: name theirs in `neurons`.")
+            raise ValueError("The model has no neurons of the types looked for, LIF and LeakyLoop.")
         layers = {name: self._activity(self.modules[name], tally) for name, tally in self.tallies.items()}
         return NetworkActivity(layers, self.fired, self.steps)
 
@@ -118,7 +118,7 @@ class _Watch:
             tally.macs,
             round(float(fan_out.sum())),
             float(tally.drive.mean()) / tally.rows,
-            float((tally.drive * fan_out).sum()) / self.batch,
+            float((tally.drive * fan_out).sum()) / self.batch,  # both of the shape of one input
         )
 
 

@@ -40,25 +40,10 @@ class Frame(NamedTuple):
 
 
 def frame(block: tuple[int, int], grid: tuple[int, int], wiring: Wiring, order: str, like: Tensor) -> Frame:
-    """Describe the wires of a grid of blocks; those at its left have the sources, those at its bottom the senses.
+    """Describe the wires of a grid of blocks of p rows and q columns, in double precision on the device of `like`.
 
-    Parameters
-    ----------
-    block : (int, int)
-        Rows p and columns q of a block.
-    grid : (int, int)
-        Blocks from top to bottom and from left to right.
-    wiring : Wiring
-        Resistances.
-    order : str
-        The sides that count as ports, such as "LBTR", in the order of the matrix.
-    like : Tensor
-        Gives the device.
-
-    Returns
-    -------
-    Frame
-        In double precision.
+    Those at the left of the grid (rows, columns) have the sources, those at its bottom the senses. `order` names the
+    sides that count as ports, such as "LBTR", in the order of the matrix.
     """
     (p, q), new = block, {"dtype": torch.float64, "device": like.device}
     row, column = torch.arange(p, **new).repeat_interleave(q), torch.arange(q, **new).repeat(p)  # of device k = iq + j
@@ -97,23 +82,11 @@ def _rest(p: int, q: int, grid: tuple[int, int], wiring: Wiring, order: str, sou
 
 
 def block_matrix(devices: Tensor, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the matrix `H` of every block, with what the gradient needs.
+    """Return the matrix `H` (T, br, bc, ports, ports) of every block from its devices (T, br, bc, pq).
 
-    Parameters
-    ----------
-    devices : Tensor, (T, br, bc, pq)
-        Conductances.
-    frame : Frame
-        The wires.
-
-    Returns
-    -------
-    matrix : Tensor, (T, br, bc, ports, ports)
-        `H`.
-    factor, half : Tensor
-        Cholesky factor `C` of :math:`1 + S Z S`, and :math:`C^{-1} S P`.
+    With it what the gradient needs: the Cholesky factor `C` of :math:`1 + S Z S`, and :math:`C^{-1} S P`.
     """
-    root = devices.sqrt().unsqueeze(-1)
+    root = devices.sqrt().unsqueeze(-1)  # S as a column (T, br, bc, pq, 1)
     system = root * frame.wires * root.mT
     system.diagonal(dim1=-2, dim2=-1).add_(1)
     factor = torch.linalg.cholesky_ex(system)[0]
@@ -122,23 +95,11 @@ def block_matrix(devices: Tensor, frame: Frame) -> tuple[Tensor, Tensor, Tensor]
 
 
 def block_gradient(grad: Tensor, devices: Tensor, frame: Frame, factor: Tensor, half: Tensor) -> Tensor:
-    r"""Return the gradient of the devices from that of their block's matrix.
+    r"""Return the gradient of the devices (T, br, bc, pq) from that of the matrices (T, br, bc, ports, ports).
 
     A change of the devices by :math:`\delta G` changes `H` by :math:`U^T \delta G\, U`, where the columns of `U` are
     the device voltages per input.
-
-    Parameters
-    ----------
-    grad : Tensor, (T, br, bc, ports, ports)
-        Gradient of `H`.
-    devices, frame, factor, half
-        As in `block_matrix`.
-
-    Returns
-    -------
-    Tensor, (T, br, bc, pq)
-        Gradient of the conductances.
     """
     currents = devices.sqrt().unsqueeze(-1) * torch.linalg.solve_triangular(factor.mT, half, upper=True)
-    voltages = frame.drive - frame.wires @ currents
+    voltages = frame.drive - frame.wires @ currents  # U, (T, br, bc, pq, ports)
     return ((voltages @ grad) * voltages).sum(dim=-1)

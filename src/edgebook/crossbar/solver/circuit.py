@@ -92,7 +92,7 @@ def effective_conductance(
     check_conductance(conductance)
     wires = wiring(r_word, r_bit, r_source, r_sense)
     numba = _chosen(backend, conductance) == "numba"
-    tiles = conductance.reshape(-1, *conductance.shape[-2:])
+    tiles = conductance.reshape(-1, *conductance.shape[-2:])  # (T, M, N)
     return _Effective.apply(tiles, wires, numba).reshape(conductance.shape)
 
 

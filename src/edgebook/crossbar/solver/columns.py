@@ -42,16 +42,16 @@ def _add_column(g: Array, y: Array, w: int, bit: float, sense: float, work: Arra
     """
     rows = g.size
     above, below, pass_on, reach = work[0], work[1], work[2], work[3]
-    up = 0.0
+    up = 0.0  # admittance of the devices above row i
     for i in range(rows):
         above[i] = up
         pass_on[i] = 1.0 / (1.0 + bit * (up + g[i]))
         up = (up + g[i]) * pass_on[i]
-    down = sense
+    down = sense  # impedance from row i to ground
     for i in range(rows - 1, -1, -1):
         below[i] = down
         down = bit + down / (1.0 + g[i] * down)
-    transfer = 1.0 / (1.0 + sense * (g[rows - 1] + above[rows - 1]))
+    transfer = 1.0 / (1.0 + sense * (g[rows - 1] + above[rows - 1]))  # share of a current that flows out at the end
     for i in range(rows - 1, -1, -1):
         node = 1.0 / (1.0 + (g[i] + above[i]) * below[i])
         if i < rows - 1:
@@ -60,7 +60,7 @@ def _add_column(g: Array, y: Array, w: int, bit: float, sense: float, work: Arra
             for k in range(right.size):
                 right[k] *= pass_on[i]
                 row[k] -= g[i] * right[k]
-        reach[i] = g[i] * below[i] * node
+        reach[i] = g[i] * below[i] * node  # voltage of the node below a volt at word line i
         y[i, i] += g[i] * (1.0 + above[i] * below[i]) * node
         y[i, w] = g[i] * transfer
 
@@ -75,7 +75,7 @@ def _put_resistances(y: Array, q: int, width: int, r: float, old: Array) -> None
         for c in range(rows):
             old[s, c] = r * y[q + s, c]
     for i in range(q, q + 4):
-        scale = 1.0 / (1.0 + r * y[i, i])
+        scale = 1.0 / (1.0 + r * y[i, i])  # pivots are at least 1
         source = y[i, :width]
         for k in range(q, q + 4):
             if k != i:
@@ -97,15 +97,7 @@ def _put_resistances(y: Array, q: int, width: int, r: float, old: Array) -> None
 
 @_compiled
 def _solve(
-    tiles: Array,
-    word: float,
-    bit: float,
-    source: float,
-    sense: float,
-    out: Array,
-    y: Array,
-    work: Array,
-    old: Array,
+    tiles: Array, word: float, bit: float, source: float, sense: float, out: Array, y: Array, work: Array, old: Array
 ) -> None:
     """Solve tile by tile; `y` holds (Y, U), the outputs from the last to the first."""
     count, rows, columns = tiles.shape
@@ -125,20 +117,7 @@ def _solve(
 
 
 def effective(tiles: Array, wiring: Wiring) -> Array:
-    """Return the effective conductances of a batch of arrays, :math:`2 N M^3` operations each.
-
-    Parameters
-    ----------
-    tiles : array of float64, (T, M, N)
-        Conductances, siemens.
-    wiring : Wiring
-        Resistances.
-
-    Returns
-    -------
-    array of float64, (T, M, N)
-        Effective conductances.
-    """
+    """Return the effective conductances of arrays (T, M, N) in siemens, :math:`2 N M^3` operations each."""
     _, rows, columns = tiles.shape
     padded = (rows + 3) // 4 * 4
     out, y = np.empty_like(tiles), np.empty((padded, padded + columns))

@@ -60,17 +60,7 @@ class Trace(NamedTuple):
 def plan(rows: int, columns: int, wiring: Wiring) -> Plan:
     """Divide an array into a grid of equal blocks, powers of two in number, and list the joins.
 
-    Parameters
-    ----------
-    rows, columns : int
-        Size of the array; it is padded where the blocks do not divide it.
-    wiring : Wiring
-        Resistances.
-
-    Returns
-    -------
-    Plan
-        Blocks, grid and steps.
+    The array is padded where the blocks do not divide it.
     """
     down, across = (2 ** max(0, math.ceil(math.log2(lines / LARGEST_BLOCK))) for lines in (rows, columns))
     grid, block = (down, across), (-(-rows // down), -(-columns // across))
@@ -100,26 +90,12 @@ def _step(direction: str, height: int, width: int, down: int, across: int, wirin
 
 
 def forward(tiles: Tensor, wiring: Wiring) -> tuple[Tensor, Trace]:
-    """Solve a batch of arrays.
-
-    Parameters
-    ----------
-    tiles : Tensor, (T, M, N)
-        Conductances, double precision.
-    wiring : Wiring
-        Resistances.
-
-    Returns
-    -------
-    effective : Tensor, (T, M, N)
-        Effective conductances.
-    trace : Trace
-        For `backward`.
-    """
+    """Return the effective conductances of arrays (T, M, N) in double precision, and a trace for `backward`."""
     shape, todo = tiles.shape, plan(*tiles.shape[-2:], wiring)
     (p, q), (br, bc) = todo.block, todo.grid
     # Lines without devices at the open ends change nothing.
     tiles = F.pad(tiles, (0, q * bc - shape[2], p * br - shape[1], 0))
+    # (T, br p, bc q) -> (T, br, p, bc, q) -> (T, br, bc, p, q) -> (T, br, bc, pq)
     devices = tiles.reshape(-1, br, p, bc, q).transpose(2, 3).reshape(-1, br, bc, p * q)
     wires = frame(todo.block, todo.grid, wiring, todo.order, tiles)
     matrix, factor, half = block_matrix(devices, wires)
@@ -134,22 +110,7 @@ def forward(tiles: Tensor, wiring: Wiring) -> tuple[Tensor, Trace]:
 
 
 def backward(grad: Tensor, wiring: Wiring, trace: Trace) -> Tensor:
-    """Return the gradient of the conductances.
-
-    Parameters
-    ----------
-    grad : Tensor, (T, M, N)
-        Gradient of the effective conductances.
-    wiring : Wiring
-        As in `forward`.
-    trace : Trace
-        From `forward`.
-
-    Returns
-    -------
-    Tensor, (T, M, N)
-        Gradient of the conductances.
-    """
+    """Return the gradient of the conductances (T, M, N) from that of the effective conductances."""
     shape, todo = trace.shape, plan(*trace.shape[-2:], wiring)
     (p, q), (br, bc) = todo.block, todo.grid
     padded = F.pad(grad, (0, q * bc - shape[2], p * br - shape[1], 0))
@@ -158,7 +119,7 @@ def backward(grad: Tensor, wiring: Wiring, trace: Trace) -> Tensor:
         near, far = split(matrix, inner, step.layout)
         far = F.pad(far, (0, step.dropped, 0, step.dropped))
         pair, side = ((near, far), 3) if step.direction == "across" else ((far, near), 2)
-        matrix = torch.stack(pair, dim=side).flatten(side - 1, side)
+        matrix = torch.stack(pair, dim=side).flatten(side - 1, side)  # pairs side by side: the grid before the join
     devices = block_gradient(matrix, trace.devices, trace.frame, trace.factor, trace.half)  # (T, br, bc, pq)
     tiles = devices.unflatten(-1, (p, q)).transpose(2, 3).reshape(-1, p * br, q * bc)
     return tiles[:, p * br - shape[1] :, : shape[2]]

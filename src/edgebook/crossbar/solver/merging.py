@@ -37,21 +37,10 @@ class Piece(NamedTuple):
 
 
 def pieces(sizes: dict[str, int], step: str, order: str) -> list[Piece]:
-    """Lay out the ports of the new block.
+    """Lay out the ports of the new block, in the order of its sides.
 
-    Parameters
-    ----------
-    sizes : dict of str to int
-        Ports on each side of the blocks, 0 for a side that the new block no longer has.
-    step : {"across", "down"}
-        Whether left and right or bottom and top blocks are joined: the near one is left or bottom.
-    order : str
-        The sides of the new block in the order wanted.
-
-    Returns
-    -------
-    list of Piece
-        In the order of the new block's ports.
+    `sizes` are the ports on each side of the blocks, 0 for a side that the new block no longer has; `step` says whether
+    left and right ("across") or bottom and top ("down") blocks are joined, the near one being left or bottom.
     """
     here, found, at = ORDERS[step], [], 0
     for side in order:
@@ -67,35 +56,21 @@ def pieces(sizes: dict[str, int], step: str, order: str) -> list[Piece]:
 def join(
     near: Tensor, far: Tensor, cut: int, resistance: float, layout: Sequence[Piece]
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Return the matrix of the new blocks, and the current and voltage at the common side per input.
+    """Return the matrices (..., new, new) of the new blocks, and current and voltage at the common side per input.
 
-    Parameters
-    ----------
-    near, far : Tensor, (..., ports, ports)
-        Matrices of the blocks, with the ports in the order of `ORDERS`.
-    cut : int
-        Ports of the common side.
-    resistance : float
-        Of each wire between the blocks, ohms.
-    layout : sequence of Piece
-        From `pieces`.
-
-    Returns
-    -------
-    matrix : Tensor, (..., new, new)
-        Of the new blocks.
-    inner : (Tensor, Tensor), (..., cut, new)
-        `i` and `v` per input of the new blocks.
+    `near` and `far` (..., ports, ports) have their ports in the order of `ORDERS`, `cut` of them on the common side;
+    `resistance` is that of each wire between the blocks in ohms, and `layout` comes from `pieces`.
     """
     kept = near.shape[-1] - cut
     impedance = -near[..., kept:, kept:]
     impedance.diagonal(dim1=-2, dim2=-1).add_(resistance)
+    # (cut, cut), (kept, cut) and (far ports - cut, cut), for every pair of blocks
     admittance, a, b = far[..., :cut, :cut], near[..., :kept, kept:], far[..., cut:, :cut]
     system = admittance @ impedance
     system.diagonal(dim1=-2, dim2=-1).add_(1)
     sources = {True: (admittance @ a.mT).neg_(), False: b.mT}
     given = torch.cat([sources[piece.near][..., piece.first : piece.last] for piece in layout], dim=-1)
-    current = torch.linalg.solve_ex(system, given)[0]
+    current = torch.linalg.solve_ex(system, given)[0]  # (..., cut, new)
     voltage = (impedance @ current).neg_()
     for piece in layout:
         if piece.near:
@@ -109,26 +84,14 @@ def join(
 
 
 def split(grad: Tensor, inner: tuple[Tensor, Tensor], layout: Sequence[Piece]) -> tuple[Tensor, Tensor]:
-    r"""Return the gradients of the near and far matrices from that of the new one.
+    r"""Return the gradients of the near and far matrices (..., ports, ports) from that of the new one (..., new, new).
 
     The new matrix is a stationary value of the two old ones together, so that
     :math:`\delta H = E_n^T \delta H_n E_n + E_f^T \delta H_f E_f` with `E` the inputs of a block per input of the new.
-
-    Parameters
-    ----------
-    grad : Tensor, (..., new, new)
-        Gradient of the new matrix.
-    inner, layout
-        From `join`.
-
-    Returns
-    -------
-    near, far : Tensor, (..., ports, ports)
-        Gradients of the two.
     """
     own = [sorted((piece for piece in layout if piece.near is side), key=lambda piece: piece.first)
            for side in (True, False)]  # fmt: skip
-    current, voltage = -inner[0], inner[1]
+    current, voltage = -inner[0], inner[1]  # (..., cut, new) both; E stacks them with the identity on own ports
     rows = torch.cat([*(grad[..., piece.start : piece.stop, :] for piece in own[0]), current @ grad], dim=-2)
     near = torch.cat([*(rows[..., piece.start : piece.stop] for piece in own[0]), rows @ current.mT], dim=-1)
     rows = torch.cat([voltage @ grad, *(grad[..., piece.start : piece.stop, :] for piece in own[1])], dim=-2)

@@ -10,7 +10,13 @@ from torch import Tensor
 
 
 class Wiring(NamedTuple):
-    """Resistances in ohms: wire per cell along word lines and bit lines, source and sense in series with each line."""
+    """Resistances in ohms: wire per cell along word lines and bit lines, source and sense in series with each line.
+
+    Examples
+    --------
+    >>> Wiring(word=5.0, bit=10.0, source=1005.0, sense=1010.0).turned()
+    Wiring(word=10.0, bit=5.0, source=1010.0, sense=1005.0)
+    """
 
     word: float
     bit: float
@@ -23,23 +29,7 @@ class Wiring(NamedTuple):
 
 
 def wiring(r_word: float, r_bit: float, r_source: float, r_sense: float) -> Wiring:
-    """Check four resistances.
-
-    Parameters
-    ----------
-    r_word, r_bit, r_source, r_sense : float
-        Ohms.
-
-    Returns
-    -------
-    Wiring
-        The four together.
-
-    Raises
-    ------
-    ValueError
-        One is negative, infinite or no number.
-    """
+    """Check four resistances in ohms."""
     given = {"r_word": r_word, "r_bit": r_bit, "r_source": r_source, "r_sense": r_sense}
     for name, value in given.items():
         if not (math.isfinite(value) and value >= 0):
@@ -48,19 +38,7 @@ def wiring(r_word: float, r_bit: float, r_source: float, r_sense: float) -> Wiri
 
 
 def check_conductance(conductance: Tensor) -> None:
-    """Refuse what is no array of conductances.
-
-    Parameters
-    ----------
-    conductance : Tensor, (..., M, N)
-        Siemens.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two dimensions, no word line or bit line, not a real floating-point tensor, or a conductance that
-        is negative or not finite; its position is named.
-    """
+    """Refuse what is no array of conductances (..., M, N); the position of a wrong one is named."""
     if not isinstance(conductance, Tensor) or not conductance.is_floating_point():
         kind = conductance.dtype if isinstance(conductance, Tensor) else type(conductance).__name__
         raise ValueError(f"conductance must be a floating-point tensor, got {kind}.")
@@ -77,34 +55,3 @@ def check_conductance(conductance: Tensor) -> None:
         raise ValueError(
             f"conductance must be finite and at least 0, got {float(values[position])} at position {position}."
         )
-
-
-def check_voltages(voltages: Tensor, conductance: Tensor) -> None:
-    """Refuse voltages that do not fit the word lines.
-
-    Parameters
-    ----------
-    voltages : Tensor, (..., K, M)
-        Volts, K input vectors.
-    conductance : Tensor, (..., M, N)
-        Siemens.
-
-    Raises
-    ------
-    ValueError
-        Not one voltage per word line, leading dimensions that do not broadcast, or a voltage that is not finite.
-    """
-    lines = conductance.shape[-2]
-    if voltages.ndim < 2 or voltages.shape[-1] != lines:
-        raise ValueError(f"voltages must have shape (..., K, {lines}), one per word line, got {tuple(voltages.shape)}.")
-    try:
-        torch.broadcast_shapes(voltages.shape[:-2], conductance.shape[:-2])
-    except RuntimeError:
-        raise ValueError(
-            f"Leading dimensions of voltages and conductance do not fit: {tuple(voltages.shape)} "
-            f"and {tuple(conductance.shape)}."
-        ) from None
-    wrong = ~torch.isfinite(voltages)
-    if wrong.any():
-        position = tuple(wrong.nonzero()[0].tolist())
-        raise ValueError(f"voltages must be finite, got {float(voltages[position])} at position {position}.")

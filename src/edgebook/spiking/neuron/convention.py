@@ -19,7 +19,6 @@ reset                        :math:`c_t`
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,10 +28,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.surrogates import KINDS, Surrogate
 
 Reset = Literal["zero", "subtract", "none"]
-RESETS: tuple[str, ...] = get_args(Reset)
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,7 @@ class Convention:
             raise ValueError(f"beta must lie between 0 and 1, got {self.beta}.")
         if not (math.isfinite(self.threshold) and self.threshold > 0):
             raise ValueError(f"threshold must be a finite number above 0, got {self.threshold}.")
-        if self.reset not in RESETS:
-            near = difflib.get_close_matches(str(self.reset), RESETS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"reset must be one of {', '.join(RESETS)}, got {self.reset!r}.{hint}")
+        one_of("reset", self.reset, get_args(Reset))
         if not isinstance(self.surrogate, Surrogate):
             raise ValueError("surrogate must come from edgebook.spiking.atan, fast_sigmoid or triangular.")
 

@@ -1,4 +1,4 @@
-"""Leaky integrate-and-fire neurons over whole sequences, and the integrator that reads a network out.
+"""Leaky integrate-and-fire neurons over whole sequences.
 
 A sequence is a tensor (T, B, ...): T steps of a batch of B samples. Whatever has no memory (convolutions,
 pooling) runs once on its T * B flattened samples; only the neuron walks through time.
@@ -6,7 +6,6 @@ pooling) runs once on its T * B flattened samples; only the neuron walks through
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from edgebook.spiking.neuron.convention import Convention, Reset
@@ -35,6 +34,11 @@ def beta_of(tau: float) -> float:
     ------
     ValueError
         The time constant is below 1.
+
+    Examples
+    --------
+    >>> beta_of(4.0)
+    0.75
     """
     if not tau >= 1:
         raise ValueError(f"tau must be at least 1, got {tau}.")
@@ -126,6 +130,11 @@ class LIF(nn.Module):
     ------
     ValueError
         As in `lif`.
+
+    Examples
+    --------
+    >>> LIF(0.5)(torch.tensor([0.6, 0.8, 0.6]))
+    tensor([0., 1., 0.])
     """
 
     def __init__(
@@ -157,66 +166,3 @@ class LIF(nn.Module):
         """Return what is printed between the brackets: what differs from one neuron to another at first sight."""
         c = self.convention
         return f"beta={c.beta:g}, threshold={c.threshold:g}, reset={c.reset!r}, surrogate={c.surrogate.kind}"
-
-
-def integrate(currents: Tensor, beta: float = 1.0, *, scale_input: bool = False) -> Tensor:
-    r"""Membranes of neurons that never spike, :math:`m_t = \beta m_{t-1} + g I_t`.
-
-    Meant for the few outputs of a network: it is one product with a (T, T) matrix of powers of the leak.
-
-    Parameters
-    ----------
-    currents : Tensor, (T, ...)
-        Input currents, of any floating-point type.
-    beta : float
-        Leak, in [0, 1]; 1 sums the currents up.
-    scale_input : bool
-        Whether the current is multiplied by :math:`1 - \beta`.
-
-    Returns
-    -------
-    Tensor, (T, ...)
-        The membrane after each step.
-
-    Raises
-    ------
-    ValueError
-        The leak lies outside [0, 1], or the currents have no step.
-    """
-    if not 0 <= beta <= 1:
-        raise ValueError(f"beta must lie between 0 and 1, got {beta}.")
-    if currents.ndim < 1 or currents.shape[0] < 1:
-        raise ValueError(f"currents need a first axis of at least one step, got the shape {tuple(currents.shape)}.")
-    steps = torch.arange(len(currents), device=currents.device, dtype=currents.dtype)
-    age = steps[:, None] - steps  # (T, T), how long ago a current came in
-    weights = torch.where(age >= 0, beta ** age.clamp(min=0), 0) * (1 - beta if scale_input else 1)
-    return torch.tensordot(weights, currents, dims=1)
-
-
-class Integrator(nn.Module):
-    """A read-out layer without spikes: `integrate` as a module.
-
-    Parameters
-    ----------
-    beta, scale_input
-        As in `integrate`.
-
-    Raises
-    ------
-    ValueError
-        The leak lies outside [0, 1].
-    """
-
-    def __init__(self, beta: float = 1.0, *, scale_input: bool = False) -> None:
-        super().__init__()
-        if not 0 <= beta <= 1:
-            raise ValueError(f"beta must lie between 0 and 1, got {beta}.")
-        self.beta, self.scale_input = beta, scale_input
-
-    def forward(self, currents: Tensor) -> Tensor:
-        """Return the membranes, of the shape of the currents."""
-        return integrate(currents, self.beta, scale_input=self.scale_input)
-
-    def extra_repr(self) -> str:
-        """Return what is printed between the brackets."""
-        return f"beta={self.beta:g}, scale_input={self.scale_input}"

@@ -14,7 +14,7 @@ def layout(x: Tensor) -> tuple[list[int], list[int]]:
 
     Neurons know no neighbours: working in this order, channels-last for example, spares a copy and keeps the layout.
     """
-    order = [0, *sorted(range(1, x.ndim), key=x.stride, reverse=True)]
+    order = [0, *sorted(range(1, x.ndim), key=x.stride, reverse=True)]  # behind the steps, the widest stride first
     return order, sorted(range(x.ndim), key=order.__getitem__)
 
 
@@ -25,7 +25,7 @@ def flat(x: Tensor) -> tuple[Tensor, int]:
     """
     x, size = x.detach(), x.numel() // len(x)
     if x.is_contiguous():
-        return x.view(-1), size
+        return x.view(-1), size  # (T size,)
     if x.stride(0) == 0 and x[0].is_contiguous():
-        return x[0].view(-1), 0
+        return x[0].view(-1), 0  # (size,), read again at every step
     return x.contiguous().view(-1), size

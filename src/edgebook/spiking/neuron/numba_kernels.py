@@ -46,7 +46,7 @@ def _fire(current: Array, carry: Array, membrane: Array | None, spike: Array | N
             membrane[i] = h
         if spike is not None:
             spike[i] = s
-        carry[i] = decay * (h * (one - hard * s) - soft * s) - late * s
+        carry[i] = decay * (h * (one - hard * s) - soft * s) - late * s  # the three resets in one formula
 
 
 @_compiled
@@ -71,10 +71,10 @@ def _step_back(membrane: Array, spike_grad: Array, carry: Array, grad: Array, p:
         h = membrane[i]
         s = one if h > gate else zero
         slope = _slope(h - threshold, kind, height, steepness, one)
-        reset = attached * carry[i] * (decay * (hard * h + soft) + late)
+        reset = attached * carry[i] * (decay * (hard * h + soft) + late)  # what the loss has by way of the reset
         g = (spike_grad[i] - reset) * slope + carry[i] * decay * (one - hard * s)
         carry[i] = g
-        grad[i] = scale * g
+        grad[i] = scale * g  # by the current
 
 
 @_compiled

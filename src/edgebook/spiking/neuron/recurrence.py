@@ -9,7 +9,6 @@ membranes, the others the membranes themselves.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from functools import cache, lru_cache
 from types import ModuleType
@@ -21,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgebook.spiking.neuron import torch_kernels
+from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.convention import Convention, constants
 from edgebook.spiking.neuron.memory import NUMPY, flat, layout
 
 Backend = Literal["auto", "numba", "triton", "torch", "steps"]
-BACKENDS: tuple[str, ...] = get_args(Backend)
 COMPILED = {"numba": "cpu", "triton": "cuda"}  # package -> where its kernels work
 
 
@@ -45,10 +44,7 @@ def kernels(package: str = "numba") -> ModuleType | None:
 
 def chosen(backend: str, currents: Tensor) -> str:
     """Return the backend for these currents, or say in one sentence why the one asked for cannot be had."""
-    if backend not in BACKENDS:
-        near = difflib.get_close_matches(str(backend), BACKENDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}.{hint}")
+    one_of("backend", backend, get_args(Backend))
     device = currents.device.type
     if backend == "auto":
         return next((name for name, there in COMPILED.items() if there == device and kernels(name)), "torch")
@@ -79,7 +75,7 @@ def _steps(currents: Tensor, convention: Convention, membranes: bool) -> tuple[T
     beta, threshold = convention.beta, convention.threshold
     carry, fired, held = torch.zeros_like(currents[0]), [], []
     for current in currents:
-        h = carry + convention.gain * current
+        h = carry + convention.gain * current  # before any reset
         distance = (h - threshold) / threshold if convention.relative else h - threshold
         s = convention.surrogate.spike(distance, strict=convention.strict)
         fired.append(s)
@@ -148,14 +144,14 @@ def _mapped(x: Tensor | None, dim: int | None, size: int) -> Tensor | None:
     """Put the mapped axis behind the steps, or repeat there what is the same for all."""
     if x is None:
         return None
-    return x.movedim(dim, 1) if dim is not None else x.unsqueeze(1).expand(-1, size, *x.shape[1:])
+    return x.movedim(dim, 1) if dim is not None else x.unsqueeze(1).expand(-1, size, *x.shape[1:])  # (T, N, ...)
 
 
 def _numba_forward(currents: Tensor, convention: Convention, membranes: bool) -> tuple[Tensor, ...]:
     order, back = layout(currents)
-    laid = currents.permute(order)
+    laid = currents.permute(order)  # steps, then axes as in memory: flat without a copy
     array, stride = _array(laid)
-    steps, size = len(laid), laid.numel() // len(laid)
+    steps, size = len(laid), laid.numel() // len(laid)  # T, and the number of neurons
     outputs = [laid.new_empty(laid.shape) for _ in range(2 if membranes else 1)]
     arrays = [output.view(-1).numpy() for output in outputs]
     held = arrays[1] if membranes else _nothing(array.dtype)

@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from edgebook.spiking.neuron.choice import one_of
+
 Kind = Literal["atan", "fast_sigmoid", "triangular"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -54,8 +56,7 @@ class Surrogate:
     steepness: float
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}.")
+        one_of("kind", self.kind, KINDS)
         for name in ("height", "steepness"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -113,6 +114,11 @@ def atan(alpha: float = 2.0) -> Surrogate:
     ------
     ValueError
         :math:`\alpha` is not a finite number above zero.
+
+    Examples
+    --------
+    >>> float(atan(2.0).slope(torch.zeros(())))
+    1.0
     """
     return Surrogate("atan", alpha / 2, math.pi / 2 * alpha)
 
@@ -134,6 +140,11 @@ def fast_sigmoid(slope: float = 25.0) -> Surrogate:
     ------
     ValueError
         The slope is not a finite number above zero.
+
+    Examples
+    --------
+    >>> fast_sigmoid(25.0)
+    Surrogate(kind='fast_sigmoid', height=1.0, steepness=25.0)
     """
     return Surrogate("fast_sigmoid", 1.0, slope)
 
@@ -158,6 +169,11 @@ def triangular(height: float = 0.3, width: float = 1.0) -> Surrogate:
     ------
     ValueError
         A height or width that is not a finite number above zero.
+
+    Examples
+    --------
+    >>> triangular(0.3).slope(torch.tensor([-0.5, 0.0, 2.0]))
+    tensor([0.1500, 0.3000, 0.0000])
     """
     if not width > 0:
         raise ValueError(f"width must be a finite number above 0, got {width}.")

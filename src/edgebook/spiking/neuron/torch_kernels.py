@@ -15,16 +15,16 @@ def forward(currents: Tensor, convention: Convention) -> tuple[Tensor, Tensor]:
     spikes, membranes = torch.empty_like(currents), torch.empty_like(currents)
     carry = torch.zeros_like(currents[0])
     for current, s, h in zip(currents, spikes, membranes, strict=True):
-        torch.add(carry, current if scale == 1 else scale * current, out=h)
-        s.copy_(h > gate)
+        torch.add(carry, current if scale == 1 else scale * current, out=h)  # h_t = c_(t-1) + g I_t, in place
+        s.copy_(h > gate)  # 0 and 1
         if convention.reset == "zero":
-            carry = (1 - s).mul_(h).mul_(decay)
+            carry = (1 - s).mul_(h).mul_(decay)  # beta h (1 - s)
         elif convention.reset == "none":
             carry = decay * h
         elif convention.delay:
             carry = decay * h - threshold * s
         else:
-            carry = (h - threshold * s).mul_(decay)
+            carry = (h - threshold * s).mul_(decay)  # beta (h - theta s)
     return spikes, membranes
 
 
@@ -35,13 +35,13 @@ def backward(held: Tensor, spikes: Tensor, membranes: Tensor | None, convention:
     """
     p = constants(convention, NUMPY[held.dtype]).tolist()
     decay, scale, threshold, gate, hard, soft, late, _, attached, unit, *_ = p
-    slope = convention.surrogate.slope(unit * (held - threshold)).mul_(unit)
-    share = decay * (1 - hard * (held > gate).to(held.dtype))
+    slope = convention.surrogate.slope(unit * (held - threshold)).mul_(unit)  # ds/dh at every step (T, ...)
+    share = decay * (1 - hard * (held > gate).to(held.dtype))  # dc_t/dh_t, the reset held fixed
     if attached:
-        share -= slope * (decay * (hard * held + soft) + late)
-    grads = slope.mul_(spikes)
+        share -= slope * (decay * (hard * held + soft) + late)  # and by way of the reset
+    grads = slope.mul_(spikes)  # dL/dh_t by way of the spike
     if membranes is not None:
         grads += membranes
     for t in range(len(grads) - 2, -1, -1):
-        grads[t].addcmul_(grads[t + 1], share[t])
+        grads[t].addcmul_(grads[t + 1], share[t])  # and by way of the next step
     return grads if scale == 1 else grads.mul_(scale)

@@ -23,13 +23,13 @@ def _forward(current, spike, membrane, p, steps, size, stride, BLOCK: tl.constex
     here = i < size
     decay, scale, gate = tl.load(p), tl.load(p + 1), tl.load(p + 3)
     hard, soft, late = tl.load(p + 4), tl.load(p + 5), tl.load(p + 6)
-    carry = tl.zeros([BLOCK], dtype=current.dtype.element_ty)
+    carry = tl.zeros([BLOCK], dtype=current.dtype.element_ty)  # c_0 = 0
     for _ in range(steps):
-        h = carry + scale * tl.load(current + i, mask=here, other=0)
+        h = carry + scale * tl.load(current + i, mask=here, other=0)  # h_t = c_(t-1) + g I_t
         s = (h > gate).to(h.dtype)
         tl.store(membrane + i, h, mask=here)
         tl.store(spike + i, s, mask=here)
-        carry = decay * (h * (1 - hard * s) - soft * s) - late * s
+        carry = decay * (h * (1 - hard * s) - soft * s) - late * s  # the three resets in one formula
         current += stride
         spike += size
         membrane += size
@@ -55,12 +55,12 @@ def _backward(
     decay, scale, threshold, gate = tl.load(p), tl.load(p + 1), tl.load(p + 2), tl.load(p + 3)
     hard, soft, late, attached = tl.load(p + 4), tl.load(p + 5), tl.load(p + 6), tl.load(p + 8)
     height, steepness = tl.load(p + 9) * tl.load(p + 10), tl.load(p + 9) * tl.load(p + 11)
-    carry = tl.zeros([BLOCK], dtype=membrane.dtype.element_ty)
+    carry = tl.zeros([BLOCK], dtype=membrane.dtype.element_ty)  # from here on dL/dc_t
     for back in range(steps):
         t = (steps - 1 - back).to(tl.int64)
         h = tl.load(membrane + t * size + i, mask=here, other=0)
         s = (h > gate).to(h.dtype)
-        reset = attached * carry * (decay * (hard * h + soft) + late)
+        reset = attached * carry * (decay * (hard * h + soft) + late)  # what the loss has by way of the reset
         given = tl.load(spike_grad + t * spike_stride + i, mask=here, other=0)
         carry = (given - reset) * _slope(h - threshold, height, steepness, KIND) + carry * decay * (1 - hard * s)
         if DIRECT:
