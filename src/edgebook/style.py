@@ -171,6 +171,7 @@ def heat(
         grid, ax=ax, annot=bool(written), fmt=written, xticklabels=list(columns), yticklabels=list(rows),
         cbar=bool(label), cbar_kws={"label": label} if label else None, **drawn,
     )  # fmt: skip
+    ax.grid(visible=False)  # it would show through blank cells
     ax.tick_params(length=0)
     ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
 

@@ -54,6 +54,7 @@ def test_a_heat_map_writes_its_values_and_leaves_blanks(ax: Axes) -> None:
     assert sorted(text.get_text() for text in ax.texts) == ["1.00", "2.50", "4.00"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
     assert ax.get_figure().axes[1].get_ylabel() == "points"
+    assert not any(line.get_visible() for line in ax.get_xgridlines() + ax.get_ygridlines())
 
 
 def test_a_heat_map_without_a_label_has_no_bar(ax: Axes) -> None:
