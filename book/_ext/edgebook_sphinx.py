@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 import re
@@ -161,6 +162,23 @@ def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, remov
     return [name for name in (*marked, "book/api") if name in env.found_docs]
 
 
+def caption_figures_alone(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put what a captioned cell shows beside its figure into a cell of its own: MyST-NB captions every output."""
+    if app.env.doc2path(docname).endswith(".ipynb"):
+        notebook = json.loads(source[0])
+        notebook["cells"] = [part for cell in notebook["cells"] for part in _figure_and_rest(cell)]
+        source[0] = json.dumps(notebook)
+
+
+def _figure_and_rest(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    outputs = cell.get("outputs", [])
+    rest = [shown for shown in outputs if "data" in shown and not any("image/" in kind for kind in shown["data"])]
+    if not rest or "figure" not in cell["metadata"].get("mystnb", {}):
+        return [cell]
+    figure = cell | {"outputs": [shown for shown in outputs if shown not in rest]}
+    return [figure, cell | {"id": f"{cell['id']}-rest", "metadata": {"tags": ["remove-input"]}, "outputs": rest}]
+
+
 class KeepPercent(SphinxPostTransform):
     """Leave no percent sign alone at the beginning of a line."""
 
@@ -195,6 +213,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", switch_buttons)
     app.connect("config-inited", leave_out_thebe)
     app.connect("env-get-outdated", outdated)
+    app.connect("source-read", caption_figures_alone)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", load_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -113,6 +113,25 @@ def test_the_book_shows_the_ledger_and_hides_buttons_without_an_address(checkout
 
 
 @pytest.mark.slow
+def test_what_stands_beside_a_figure_in_its_cell_gets_no_caption(checkout: Path) -> None:
+    page = notebook("42")
+    described = {"figure": {"caption": "A red dot.", "name": "fig-dot"}, "image": {"alt": "A dot."}}
+    cell = nbformat.v4.new_code_cell("plt.show()\nlines", metadata={"mystnb": described, "tags": ["hide-input"]})
+    dot = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="3"/></svg>'
+    words = {"text/html": "<ul><li>Beneath it.</li></ul>", "text/plain": "Beneath it."}
+    cell.outputs = [
+        nbformat.v4.new_output("display_data", data={"image/svg+xml": dot}),
+        nbformat.v4.new_output("execute_result", data=words, execution_count=1),
+    ]
+    page.cells.append(cell)
+    nbformat.write(page, checkout / "_build" / "book" / f"{NOTEBOOK}.ipynb")
+    assert render.main([]) == 0
+    html = (checkout / "_build" / "html" / "notebooks" / f"{NOTEBOOK}.html").read_text(encoding="utf-8")
+    assert html.count("A red dot.") == html.count("<figcaption>") == 1
+    assert html.index("</figure>") < html.index("Beneath it.")
+
+
+@pytest.mark.slow
 def test_an_address_brings_launch_and_repository_buttons(checkout: Path) -> None:
     with_address(checkout)
     assert render.main([]) == 0
