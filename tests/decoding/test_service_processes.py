@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ import pytest
 import torch
 
 from edgebook.decoding import CharacterDecoder, Draws, Exits, Sampling, StagedDecoder, trace
-from edgebook.decoding.service import load_models, save_models
+from edgebook.decoding.service import EdgeClient, load_models, save_models
+from edgebook.decoding.service import serving as serving_models
 
 pytestmark = pytest.mark.alone
 
@@ -74,6 +76,22 @@ def serving(path: Path, port: int = 0, pass_seconds: float = 0.05) -> Iterator[t
             assert found, line
             yield process, int(found[1])
             return
+
+
+def test_a_server_of_one_block_of_code(files: tuple[Path, Path], expected: str) -> None:
+    target, draft = (load_models(path) for path in files)
+    with serving_models(target.model, target.exits) as address, EdgeClient(address) as client:
+        options = {"max_new_tokens": NEW, "sampling": Sampling(0.8), "seed": 7}
+        report = client.generate(draft.model, [0, 1, 2], **options)
+        assert "".join(SYMBOLS[token] for token in report.tokens) == expected
+    with pytest.raises(OSError, match="refused"):  # it has ended with the block
+        socket.create_connection(address.split(":"), timeout=30)
+
+
+def test_a_server_that_cannot_serve_says_so(files: tuple[Path, Path]) -> None:
+    target = load_models(files[0]).model
+    with pytest.raises(RuntimeError, match="ended before it could serve"), serving_models(target, pass_seconds="soon"):
+        pass
 
 
 def edge(path: Path, port: int, *more: object) -> tuple[object, ...]:
