@@ -123,7 +123,7 @@ def test_the_clock_equals_the_closed_forms(
     assert replay(rounds, plain, ahead="none").seconds / len(rounds) == pytest.approx(round_seconds(plain, G), rel=0.02)
     times = Times(draft, 1.0, up, down, {0: share}, adapter)
     found = replay(rounds, times)
-    closed = round_seconds(times, G) - found.hit_rate * min(G * draft, 1 - share)
+    closed = round_seconds(times, G, found.hit_rate)
     assert found.seconds / len(rounds) == pytest.approx(closed, rel=0.02)
     assert found.hit_rate == pytest.approx(sum(hit for _, hit in pattern[:-1]) / (len(pattern) - 1))
 
@@ -135,6 +135,8 @@ def test_the_papers_robot_by_hand() -> None:
     assert pytest.approx(0.21, abs=0.005) == 1 - 1.028 / (2.1 * 0.62)
     assert alone_seconds(robot, 10) == pytest.approx(6.32)
     assert alone_seconds(robot, 10, streamed=False) == pytest.approx(7.4)
+    hidden = Times(0.072, 0.62, 0.06, 0.06, {0: 0.5})
+    assert round_seconds(hidden, 4, 1.0) == pytest.approx(1.028 - 0.288)
 
 
 @pytest.mark.parametrize("draft", [0.02, 0.2])
@@ -188,6 +190,7 @@ def test_shares_of_a_timeline() -> None:
         (lambda rounds: replay(rounds, Times(0.1, 1.0), ahead="now"), "ahead must be one of"),
         (lambda rounds: replay(rounds, Times(0.1, 1.0), ahead="both"), "has no guesses"),
         (lambda rounds: replay(rounds, Times(0.1, 1.0, exits={3: 0.5})), "no exit 3"),
+        (lambda rounds: round_seconds(Times(0.1, 1.0), 4, 1.5), "hit rate in"),
     ],
 )
 def test_bad_requests_are_refused(make: Any, words: str) -> None:

@@ -10,27 +10,36 @@ from edgebook.decoding.generation import DraftRound
 from edgebook.decoding.timeline import Times
 
 
-def round_seconds(times: Times, drafted: int) -> float:
-    r"""Return the time of a round whose draft was not begun ahead of time, in closed form.
+def round_seconds(times: Times, drafted: int, hit_rate: float = 0.0) -> float:
+    r"""Return the mean time of a round, in closed form.
 
-    .. math:: R = g T_d + T_\uparrow + T_v + T_A + T_\downarrow
-
-    Where the draft was begun when an exit's outcome, at share `e` of the pass, was at the edge, a round is shorter by
-    :math:`\min(g T_d, (1 - e) T_v)`.
+    .. math:: R = g T_d + T_\uparrow + T_v + T_A + T_\downarrow - h \min\left(g T_d,\ (1 - e) T_v\right)
 
     Parameters
     ----------
     times : Times
-        Its adapters take :math:`T_A` together.
+        With one exit at share `e` of the pass, or none; without, :math:`T_A = h = 0`.
     drafted : int
         Tokens `g` of a draft.
+    hit_rate : float
+        Share `h` of the rounds whose draft was begun when the exit's outcome was at the edge.
 
     Returns
     -------
     float
         Seconds.
+
+    Raises
+    ------
+    ValueError
+        More than one exit, or a hit rate outside [0, 1].
     """
-    return drafted * times.draft_step + times.up + times.whole_pass + times.down
+    if len(times.exits) > 1 or not 0 <= hit_rate <= 1:
+        raise ValueError(f"One exit at most and a hit rate in [0, 1] are needed, got {times.exits} and {hit_rate}.")
+    drafting = drafted * times.draft_step
+    plain = drafting + times.up + times.whole_pass + times.down
+    saved = sum(min(drafting, (1 - share) * times.verify) for share in times.exits.values())
+    return plain - hit_rate * saved
 
 
 def alone_seconds(times: Times, tokens: int, *, streamed: bool = True) -> float:

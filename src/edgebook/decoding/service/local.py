@@ -36,7 +36,7 @@ def serving(target: CharacterDecoder, exits: Exits | None = None, *, pass_second
         The process has ended before it could serve; what it said of that is on the standard error.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "target.npz"
+        path = Path(folder) / "target.pt"
         save_models(path, target, "".join(map(chr, range(target.vocabulary))), exits)
         words = ["serve", "--target", str(path), "--pass-seconds", str(pass_seconds)]
         command = [sys.executable, "-m", "edgebook.decoding.service", *words]
