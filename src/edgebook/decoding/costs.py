@@ -59,8 +59,7 @@ def alone_seconds(times: Times, tokens: int, *, streamed: bool = True) -> float:
     float
         Seconds, from the request until the last token is at the edge.
     """
-    alone = times.verify if times.alone is None else times.alone
-    return tokens * alone + (times.up + times.down) * (1 if streamed else tokens)
+    return tokens * times.verify + (times.up + times.down) * (1 if streamed else tokens)
 
 
 def forced(rounds: Sequence[DraftRound], hit: bool) -> list[DraftRound]:

@@ -29,8 +29,6 @@ class Times:
         Exits in use, by their number in the trace, with the share of the pass that lies before each; none where empty.
     adapter : float
         One exit; adds to the pass.
-    alone : float, optional
-        The target's pass over a single token, for decoding without a draft; `verify` where None.
 
     Raises
     ------
@@ -44,7 +42,6 @@ class Times:
     down: float = 0.0
     exits: Mapping[int, float] = field(default_factory=dict)
     adapter: float = 0.0
-    alone: float | None = None
 
     def __post_init__(self) -> None:
         if min(self.draft_step, self.up, self.down, self.adapter) < 0 or self.verify <= 0:

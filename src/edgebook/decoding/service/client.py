@@ -33,17 +33,7 @@ PASSING = (
 
 
 class ServiceError(RuntimeError):
-    """Why a text cannot go on, in one sentence; what was shown of it stays right.
-
-    Examples
-    --------
-    >>> from edgebook.networks import CharacterDecoder
-    >>> draft = CharacterDecoder(8, 32, width=8, depth=1, heads=1)
-    >>> with EdgeClient("127.0.0.1:9", patience=0.0) as client:
-    ...     client.generate(draft, [1], max_new_tokens=3)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    edgebook.decoding.service.client.ServiceError: The server at 127.0.0.1:9 has given no answer for 0 s ...
-    """
+    """Why a text cannot go on, in one sentence; what was shown of it stays right."""
 
 
 class Report(NamedTuple):
@@ -72,6 +62,17 @@ class EdgeClient:
         Seconds for which a server that does not answer is asked again.
     delay : Delay
         For experiments.
+
+    Examples
+    --------
+    >>> from edgebook.decoding.service import ServiceError
+    >>> from edgebook.networks import CharacterDecoder
+    >>> draft = CharacterDecoder(8, 32, width=8, depth=1, heads=1)
+    >>> try:  # nobody answers there
+    ...     EdgeClient("127.0.0.1:9", patience=0.0).generate(draft, [1], max_new_tokens=3)
+    ... except ServiceError as error:
+    ...     print(str(error)[:53])
+    The server at 127.0.0.1:9 has given no answer for 0 s
     """
 
     def __init__(
