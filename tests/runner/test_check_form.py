@@ -22,6 +22,8 @@ def good_notebook() -> dict[str, Any]:
         nbformat.v4.new_markdown_cell("# Title"),
         nbformat.v4.new_code_cell("\n".join(lines), metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("fig, ax = plt.subplots()", metadata=figure),
+        nbformat.v4.new_markdown_cell("It shows shares."),
+        nbformat.v4.new_markdown_cell("And that was all."),
         nbformat.v4.new_code_cell("assert 6 / 2 == seeds", metadata={"tags": ["remove-cell"]}),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -43,7 +45,7 @@ def _line(line: str) -> Callable[[dict[str, Any]], None]:
 
 SPOILED: dict[str, Callable[[dict[str, Any]], None]] = {
     "outputs": _set(2, "outputs", [nbformat.v4.new_output("stream", text="1")]),
-    "execution count": _set(3, "execution_count", 7),
+    "execution count": _set(5, "execution_count", 7),
     "papermill metadata": lambda nb: nb["cells"][2]["metadata"].update(papermill={"duration": 1.0}),
     "the notebook has papermill metadata": lambda nb: nb["metadata"].update(papermill={"version": "2"}),
     "version of Python": lambda nb: nb["metadata"]["language_info"].update(version="3.11.7"),
@@ -51,11 +53,13 @@ SPOILED: dict[str, Callable[[dict[str, Any]], None]] = {
     "kernel": lambda nb: nb["metadata"]["kernelspec"].update(name="venv"),
     "injected": lambda nb: nb["cells"][2]["metadata"].update(tags=["injected-parameters"]),
     "first code cell": lambda nb: nb["cells"].insert(1, nb["cells"].pop(2)),
-    "31 lines": _set(3, "source", "\n".join(["seeds = 1"] * 31)),
+    "21 lines": _set(5, "source", "\n".join(["seeds = 1"] * 21)),
+    "4 code cells follow each other": lambda nb: nb["cells"].extend([nb["cells"][5]] * 3),
+    "4 code cells and only 3 of prose": lambda nb: nb["cells"].insert(3, nb["cells"][5]),
     "caption": lambda nb: nb["cells"][2]["metadata"]["mystnb"].pop("figure"),
     "alt text": lambda nb: nb["cells"][2]["metadata"]["mystnb"].pop("image"),
-    "absolute path": _set(3, "source", 'open("/data/x.npz")'),
-    "plain Python": _set(3, "source", "%matplotlib inline"),
+    "absolute path": _set(5, "source", 'open("/data/x.npz")'),
+    "plain Python": _set(5, "source", "%matplotlib inline"),
     "remove-cell": lambda nb: nb["cells"][-1]["metadata"].pop("tags"),
     "first parameter must be 'tier": _set(1, "source", "seeds: int = 3  # how many"),
     "is not 'name": _line("seeds: int | None = 3  # a union"),

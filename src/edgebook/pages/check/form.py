@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from edgebook import notebooks
 from edgebook.notebooks.cell import FORM
 from edgebook.pages.check.ledgers import refusal
 
-MOST_LINES = 30
+MOST_LINES = 20  # of a code cell; the cell of parameters has a line for each
+MOST_IN_A_ROW = 3  # code cells without a word between them
 _LINE = re.compile(r"[a-z][a-z0-9_]*: (int|float|str|bool) = [^#=]+?  # \S.*")
 # A cell that makes a figure: pyplot's makers, or a plot of seaborn.
 _DRAWS = re.compile(
@@ -62,9 +64,19 @@ def problems_of(notebook: Any, *, paper: bool) -> Iterator[str]:
         if not code or marked[0] is not code[0]:
             yield "the parameters cell is not the first code cell"
         yield from _lines(marked[0]["source"])
+    yield from _rhythm([cell["cell_type"] == "code" for cell in cells])
     for cell in code:
         where = f"cell {cell['source'].splitlines()[0][:60]!r}" if cell["source"] else "an empty code cell"
         yield from (f"{where} {problem}" for problem in _cell(cell))
+
+
+def _rhythm(code: list[bool]) -> Iterator[str]:
+    """Code is explained: no long run of it without a word, and as many cells of prose as of code."""
+    longest = max((len(list(run)) for is_code, run in groupby(code) if is_code), default=0)
+    if longest > MOST_IN_A_ROW:
+        yield f"{longest} code cells follow each other without a word"
+    if 2 * sum(code) > len(code):
+        yield f"there are {sum(code)} code cells and only {len(code) - sum(code)} of prose"
 
 
 def _lines(source: str) -> Iterator[str]:
@@ -83,7 +95,7 @@ def _cell(cell: Any) -> Iterator[str]:
         yield "has an execution count"
     if "papermill" in metadata:
         yield "has papermill metadata"
-    if len(source.splitlines()) > MOST_LINES:
+    if len(source.splitlines()) > MOST_LINES and "parameters" not in notebooks.tags(cell):
         yield f"has {len(source.splitlines())} lines"
     if _DRAWS.search(source):
         described = metadata.get("mystnb", {})
