@@ -192,7 +192,9 @@ class Table:
     __repr__ = __str__
 
 
-def table(rows: Mapping[str, Mapping[str, object]], *, corner: str = "", written: str = ".1f") -> Table:
+def table(
+    rows: Mapping[str, Mapping[str, object]], *, corner: str = "", written: str | Mapping[str, str] = ".1f"
+) -> Table:
     """Return a table, to be shown as the last value of a notebook's cell.
 
     Parameters
@@ -201,20 +203,23 @@ def table(rows: Mapping[str, Mapping[str, object]], *, corner: str = "", written
         Numbers and words; a value that a row lacks stays blank.
     corner : str
         What all values are, above the names of the rows.
-    written : str
-        Format of floats; integers and words stand as they are.
+    written : str, or mapping of column name to str
+        Format of floats, for all columns or for each; integers and words stand as they are.
 
     Examples
     --------
-    >>> print(table({"T = 5": {"direct": 39.24, "rate": 34.0}}, corner="accuracy (%)"))
-                  direct  rate
-    accuracy (%)
-    T = 5           39.2  34.0
+    >>> shown = table({"T = 5": {"direct": 39.24, "rate": 34.0}}, written={"rate": ".0f"})
+    >>> print(shown)
+          direct rate
+    T = 5   39.2   34
     """
     import pandas as pd  # slow to import
 
-    texts = {
-        row: {name: f"{value:{written}}" if isinstance(value, float) else str(value) for name, value in cells.items()}
-        for row, cells in rows.items()
-    }
+    formats = {} if isinstance(written, str) else written
+    usual = written if isinstance(written, str) else ".1f"
+
+    def text(name: str, value: object) -> str:
+        return f"{value:{formats.get(name, usual)}}" if isinstance(value, float) else str(value)
+
+    texts = {row: {name: text(name, value) for name, value in cells.items()} for row, cells in rows.items()}
     return Table(pd.DataFrame.from_dict(texts, orient="index").rename_axis(index=corner or None))

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from edgebook.__main__ import main
-from edgebook.ledger import Claim, ClaimResult, Record, Verdict, judge, save_record
+from edgebook.ledger import Claim, Verdict, judge
 from edgebook.ledger.comparison import BEST_FIRST, Change, as_text, changes, compare_paths, worse
-from edgebook.ledger.record import Hardware
+from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
 
 # From each verdict (rows) to each (columns), in the order of the names: w is worse.
 NAMES = ["reproduced", "direction only", "inconclusive", "contradicted", "not testable here", "not judged at this tier"]

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from edgebook.__main__ import main
-from edgebook.ledger import confirmation, full_record, load_record, stale_reasons
+from edgebook.ledger import confirmation, load_record
 from edgebook.ledger.confirmation import confirm
+from edgebook.ledger.record import full_record, stale_reasons
 from edgebook.notebooks import runner, sources
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nfirst_seed: int = 0  # the first of them\n'

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebook.ledger import Claim, Verdict, holm_verdicts, judge
+from edgebook.ledger import Claim, Verdict, judge
+from edgebook.ledger.judging import holm_verdicts
 
 
 def claim(**changes) -> Claim:

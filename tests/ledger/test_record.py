@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from edgebook import ledger
-from edgebook.ledger import Verdict, load_record, save_record, stale_reasons, start
+from edgebook.ledger import Verdict, load_record, start
+from edgebook.ledger.record import save_record, stale_reasons
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nrate: float = 0.5  # a number\n'
 VALUES = {"tier": "full", "seeds": 8, "rate": 0.5}

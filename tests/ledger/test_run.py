@@ -8,7 +8,9 @@ import nbformat
 import pytest
 import yaml
 
-from edgebook.ledger import Run, full_record, save_record, start
+from edgebook.ledger import start
+from edgebook.ledger.record import full_record, save_record
+from edgebook.ledger.run import Run
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nfirst_seed: int = 0  # the first of them\n'
 CLAIM = {"id": "T-1", "says": "More.", "where": "table 1", "measures": "a - b", "unit": "points",

@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgebook.ledger import equivalence_p_value, holm, mean_exceeds, mean_interval
+from edgebook.ledger import mean_interval
+from edgebook.ledger.statistics import equivalence_p_value, holm, mean_exceeds
 
 SAMPLES = st.lists(st.floats(-100, 100), min_size=2, max_size=20).filter(lambda v: np.std(v) > 1e-6)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgebook.__main__ import main
-from edgebook.ledger import ClaimResult, Record, Verdict, load_ledger, save_record
-from edgebook.ledger.record import Hardware
+from edgebook.ledger import Verdict, load_ledger
+from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
 from edgebook.pages.check import check
 
 LEDGER = """

@@ -2,7 +2,7 @@
 
 from edgebook.data.images import Images, load_images
 from edgebook.data.photos import BLOCK, PHOTOS, block_split, photograph
-from edgebook.data.splits import Part, Split, split
+from edgebook.data.splits import split
 from edgebook.data.text import Text, load_text
 from edgebook.data.vision import import_torchvision
 
@@ -10,8 +10,6 @@ __all__ = [
     "BLOCK",
     "PHOTOS",
     "Images",
-    "Part",
-    "Split",
     "Text",
     "block_split",
     "import_torchvision",
