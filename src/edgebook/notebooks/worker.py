@@ -16,8 +16,10 @@ from typing import Any
 
 # Nothing of these is used here, and all that imports them does without them. jsonschema, which nbformat imports, would
 # build a grammar of web addresses, more than a second for each run, and papermill would load Arrow with NumPy.
-for _heavy in ("rfc3987_syntax", "isoduration", "pyarrow.fs"):
-    sys.modules.setdefault(_heavy, None)  # type: ignore[arg-type]
+# Another process that imports this module may well use them.
+if __name__ == "__main__":
+    for _heavy in ("rfc3987_syntax", "isoduration", "pyarrow.fs"):
+        sys.modules.setdefault(_heavy, None)  # type: ignore[arg-type]
 
 import nbformat
 import papermill
