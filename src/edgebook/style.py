@@ -222,4 +222,4 @@ def table(
         return f"{value:{formats.get(name, usual)}}" if isinstance(value, float) else str(value)
 
     texts = {row: {name: text(name, value) for name, value in cells.items()} for row, cells in rows.items()}
-    return Table(pd.DataFrame.from_dict(texts, orient="index").rename_axis(index=corner or None))
+    return Table(pd.DataFrame.from_dict(texts, orient="index").rename_axis(columns=corner or None))

@@ -68,4 +68,4 @@ def test_a_table_shows_words_and_numbers_and_escapes_html() -> None:
     html = shown._repr_html_()
     for cell in ("<td>3</td>", "<td>0.25</td>", "<td>10.00</td>", "a &lt;b&gt;", "what"):
         assert cell in html
-    assert str(shown).split() == ["count", "share", "what", "a", "<b>", "3", "0.25", "c", "10.00"]
+    assert str(shown).split() == ["what", "count", "share", "a", "<b>", "3", "0.25", "c", "10.00"]
