@@ -19,14 +19,10 @@ def scale_to_cost(
 
     Parameters
     ----------
-    shape : sequence of float, (layers,)
-        Positive relative widths.
-    target : float
-        The cost to match, for example the MACs of another network.
-    cost : callable
-        Widths to cost; must not fall when a width grows.
-    minimum : int
-        Smallest width allowed.
+    shape : sequence of float, (layers,), positive relative widths
+    target : float, the cost to match, for example the MACs of another network
+    cost : callable, widths to cost; must not fall when a width grows
+    minimum : int, smallest width allowed
 
     Returns
     -------
@@ -64,8 +60,7 @@ def random_shape(widths: Sequence[int], generator: torch.Generator) -> list[floa
 
     Returns
     -------
-    list of float, (layers,)
-        Relative widths, for `scale_to_cost`.
+    list of float, (layers,), relative widths, for `scale_to_cost`
     """
     exponents = 2 * torch.rand(len(widths), generator=generator, dtype=torch.float64) - 1
     return [width * 2.0 ** float(e) for width, e in zip(widths, exponents, strict=True)]

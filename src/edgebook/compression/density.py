@@ -20,8 +20,7 @@ def activation_density(activations: Tensor) -> float:
 
     Parameters
     ----------
-    activations : Tensor
-        Activations of one layer after its non-linearity, of any shape with at least one element.
+    activations : Tensor, activations of one layer after its non-linearity, of any shape with at least one element
 
     Returns
     -------
@@ -47,8 +46,7 @@ class DensityMeter:
     Parameters
     ----------
     model : torch.nn.Module
-    names : iterable of str
-        Modules (usually ReLUs) with outputs (N, C, ...).
+    names : iterable of str, modules (usually ReLUs) with outputs (N, C, ...)
 
     Raises
     ------
@@ -114,8 +112,7 @@ def saturated(
 
     Parameters
     ----------
-    history : sequence of sequences of float, (epochs, layers)
-        Densities in the order of the epochs.
+    history : sequence of sequences of float, (epochs, layers), densities in the order of the epochs
     window, tolerance, minimum : int, float, int
         `w`, :math:`\epsilon`, and the number of epochs before which the answer is always no.
 
@@ -145,10 +142,8 @@ def shrink_widths(widths: Sequence[int], densities: Sequence[float], *, minimum:
     Parameters
     ----------
     widths : sequence of int, (layers,)
-    densities : sequence of float, (layers,)
-        Density of each layer, in [0, 1].
-    minimum : int
-        The smallest width, :math:`C_{\min}`.
+    densities : sequence of float, (layers,), density of each layer, in [0, 1]
+    minimum : int, the smallest width, :math:`C_{\min}`
 
     Returns
     -------

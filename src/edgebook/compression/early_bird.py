@@ -25,8 +25,7 @@ def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
 
     Parameters
     ----------
-    first, second : mapping of str to Tensor
-        Masks of the same names and shapes.
+    first, second : mapping of str to Tensor, masks of the same names and shapes
 
     Returns
     -------
@@ -52,12 +51,10 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
 
     Parameters
     ----------
-    history : sequence of mappings of str to Tensor
-        One set of masks per epoch, the newest last.
+    history : sequence of mappings of str to Tensor, one set of masks per epoch, the newest last
     window : int
         Masks that are compared, the newest included; at least 2. No bird is found in fewer epochs.
-    tolerance : float
-        Share of entries that may differ, not included.
+    tolerance : float, share of entries that may differ, not included
 
     Returns
     -------
@@ -81,12 +78,9 @@ def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:
 
     Parameters
     ----------
-    done : float
-        Share of the epochs that is over, 0 to 1.
-    peak : float
-        Rate at the start.
-    speed : float
-        How often the schedule is advanced per epoch: 1 as intended, 2 as in the released retraining.
+    done : float, share of the epochs that is over, 0 to 1
+    peak : float, rate at the start
+    speed : float, how often the schedule is advanced per epoch: 1 as intended, 2 as in the released retraining
 
     Returns
     -------

@@ -37,13 +37,11 @@ def divergence_curve(logits: Tensor) -> list[float]:
 
     Parameters
     ----------
-    logits : Tensor, (T, B, classes)
-        Of each step; their running mean is what predicts.
+    logits : Tensor, (T, B, classes), of each step; their running mean is what predicts
 
     Returns
     -------
-    list of float, (T - 1,)
-        Mean over the batch, in nats.
+    list of float, (T - 1,), mean over the batch, in nats
 
     Raises
     ------
@@ -65,10 +63,8 @@ def pick_timestep(curve: list[float], *, threshold: float = 0.6) -> int:
 
     Parameters
     ----------
-    curve : list of float
-        What `divergence_curve` returned.
-    threshold : float
-        :math:`\\lambda`, not negative.
+    curve : list of float, what `divergence_curve` returned
+    threshold : float, :math:`\\lambda`, not negative
 
     Returns
     -------
@@ -93,8 +89,7 @@ def normalise_curve(curve: list[float]) -> list[float]:
 
     Parameters
     ----------
-    curve : list of float
-        What `divergence_curve` returned.
+    curve : list of float, what `divergence_curve` returned
 
     Returns
     -------
@@ -120,10 +115,8 @@ def select_early_timestep(
     model : callable
         Images (B, ...) to logits (T, B, classes). A `torch.nn.Module` runs in evaluation mode and is then set back;
         the released code leaves it in training mode, which moves the running statistics of its norms.
-    images : Tensor
-        Training images (N, ...); the paper takes 1,000.
-    threshold : float
-        As in `pick_timestep`.
+    images : Tensor, training images (N, ...); the paper takes 1,000
+    threshold : float, as in `pick_timestep`
 
     Returns
     -------

@@ -38,13 +38,11 @@ def search_layer_steps(phases: Sequence[SearchPhase], layers: int) -> float:
     ----------
     phases : sequence of SearchPhase
         All training that the search needs; the final training of the ticket is not part of it.
-    layers : int
-        Layers with weights.
+    layers : int, layers with weights
 
     Returns
     -------
-    float
-        Forward layer-steps.
+    float, forward layer-steps
 
     Raises
     ------
@@ -61,10 +59,8 @@ def largest_saving(layers: int, steps: int, early: int) -> float:
 
     Parameters
     ----------
-    layers : int
-        Layers with weights.
-    steps, early : int
-        T and T'.
+    layers : int, layers with weights
+    steps, early : int, T and T'
 
     Returns
     -------

@@ -34,8 +34,7 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
     Returns
     -------
-    dict of str to torch.nn.Parameter
-        By name, in the order of the modules; a weight that two layers share counts once.
+    dict of str to torch.nn.Parameter, by name, in the order of the modules; a weight that two layers share counts once
     """
     found: dict[str, nn.Parameter] = {}
     for name, module in model.named_modules():
@@ -53,8 +52,7 @@ def dense_masks(model: nn.Module) -> Masks:
 
     Returns
     -------
-    dict of str to Tensor
-        Bool tensors of the shapes of the weights, on their devices.
+    dict of str to Tensor, bool tensors of the shapes of the weights, on their devices
     """
     return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable_weights(model).items()}
 
@@ -75,16 +73,13 @@ def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mappin
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
-        Any optimiser of the model's parameters.
+    optimizer : torch.optim.Optimizer, any optimiser of the model's parameters
     model : torch.nn.Module
-    masks : mapping of str to Tensor
-        Weights without a mask are free.
+    masks : mapping of str to Tensor, weights without a mask are free
 
     Returns
     -------
-    torch.utils.hooks.RemovableHandle
-        Its `remove` lets the weights go.
+    torch.utils.hooks.RemovableHandle, its `remove` lets the weights go
 
     Raises
     ------
@@ -153,8 +148,7 @@ def layer_density(masks: Mapping[str, Tensor]) -> dict[str, float]:
 
     Returns
     -------
-    dict of str to float
-        0 to 1, by the name of the weight.
+    dict of str to float, 0 to 1, by the name of the weight
     """
     return {name: int(mask.count_nonzero()) / mask.numel() for name, mask in masks.items()}
 
@@ -168,8 +162,7 @@ def pack_masks(masks: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
 
     Returns
     -------
-    dict of str to dict
-        For each name its ``shape``, and its ``bits`` in base64.
+    dict of str to dict, for each name its ``shape``, and its ``bits`` in base64
     """
 
     def bits(mask: Tensor) -> str:
@@ -187,8 +180,7 @@ def unpack_masks(packed: Mapping[str, Mapping[str, Any]]) -> Masks:
 
     Returns
     -------
-    dict of str to Tensor
-        The masks, on the CPU.
+    dict of str to Tensor, the masks, on the CPU
     """
     masks = {}
     for name, entry in packed.items():

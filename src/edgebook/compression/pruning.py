@@ -15,13 +15,11 @@ def filter_norms(model: nn.Module, convolutions: Sequence[str]) -> Tensor:
     Parameters
     ----------
     model : torch.nn.Module
-    convolutions : sequence of str
-        Names of convolutions with weights (C, inputs, k, k) of the same C.
+    convolutions : sequence of str, names of convolutions with weights (C, inputs, k, k) of the same C
 
     Returns
     -------
-    Tensor
-        Norms (C,).
+    Tensor, norms (C,)
 
     Raises
     ------
@@ -40,12 +38,9 @@ def top_channels(score: Tensor, count: int, *, tie_break: Tensor | None = None) 
 
     Parameters
     ----------
-    score : Tensor
-        One value per channel (C,); larger is better.
-    count : int
-        Channels to choose, 1 to C.
-    tie_break : Tensor, optional
-        Decides between equal scores (C,); what is still equal goes by the lower index.
+    score : Tensor, one value per channel (C,); larger is better
+    count : int, channels to choose, 1 to C
+    tie_break : Tensor, optional, decides between equal scores (C,); what is still equal goes by the lower index
 
     Returns
     -------
@@ -73,15 +68,12 @@ def keep_channels(model: nn.Module, keep: Mapping[str, Sequence[int]], example: 
     Parameters
     ----------
     model : torch.nn.Module
-    keep : mapping of convolution name to channel indices
-        One entry per group of coupled convolutions.
-    example : Tensor
-        An input (1, C, H, W) with which the graph is traced.
+    keep : mapping of convolution name to channel indices, one entry per group of coupled convolutions
+    example : Tensor, an input (1, C, H, W) with which the graph is traced
 
     Returns
     -------
-    torch.nn.Module
-        The smaller network, in the mode of the original.
+    torch.nn.Module, the smaller network, in the mode of the original
 
     Raises
     ------

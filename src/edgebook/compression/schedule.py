@@ -40,13 +40,11 @@ def density_phase(
     Parameters
     ----------
     model : torch.nn.Module
-    activations : sequence of sequences of str
-        For each width, the ReLU modules that have it.
+    activations : sequence of sequences of str, for each width, the ReLU modules that have it
     train : callable
         Trains the model and calls its argument after each epoch, ending when that returns True;
         returns the epochs trained.
-    window, tolerance : int, float
-        As for `saturated`.
+    window, tolerance : int, float, as for `saturated`
 
     Returns
     -------

@@ -30,16 +30,13 @@ def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, T
 
     Parameters
     ----------
-    scores : mapping of str to Tensor
-        One score per weight, by name; larger is better.
+    scores : mapping of str to Tensor, one score per weight, by name; larger is better
     count : int
-    masks : mapping of str to Tensor, optional
-        Only their living entries can stay; without them, all can.
+    masks : mapping of str to Tensor, optional, only their living entries can stay; without them, all can
 
     Returns
     -------
-    dict of str to Tensor
-        Masks with exactly `count` living entries.
+    dict of str to Tensor, masks with exactly `count` living entries
 
     Raises
     ------
@@ -69,13 +66,10 @@ def prune_by_magnitude(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Its weights are read and not changed.
+    model : torch.nn.Module, its weights are read and not changed
     masks : mapping of str to Tensor
-    fraction : float
-        Share of the living weights to prune, in [0, 1].
-    scope : {"global", "layer"}
-        One ranking over all layers, or that fraction of every layer.
+    fraction : float, share of the living weights to prune, in [0, 1]
+    scope : {"global", "layer"}, one ranking over all layers, or that fraction of every layer
 
     Returns
     -------
@@ -113,15 +107,13 @@ def random_masks(
     Parameters
     ----------
     like : mapping of str to Tensor
-    generator : torch.Generator
-        Source of the draws, on the CPU.
+    generator : torch.Generator, source of the draws, on the CPU
     density : {"matched", "uniform"}
         As many in every layer as there, or the same share in every layer, up to one weight, and as many in all.
 
     Returns
     -------
-    dict of str to Tensor
-        Masks of the same shapes and devices.
+    dict of str to Tensor, masks of the same shapes and devices
 
     Raises
     ------

@@ -37,13 +37,11 @@ def snip_scores(
         are left as they were.
     batches : iterable of (Tensor, Tensor)
         Images and labels; gradients are averaged over batches before their size is taken.
-    loss : callable
-        Outputs and labels to a scalar, the mean over the batch.
+    loss : callable, outputs and labels to a scalar, the mean over the batch
 
     Returns
     -------
-    dict of str to Tensor
-        Scores of the shapes of the weights, not negative.
+    dict of str to Tensor, scores of the shapes of the weights, not negative
 
     Raises
     ------

@@ -45,8 +45,7 @@ def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[st
     Parameters
     ----------
     model : torch.nn.Module
-    parameters : mapping of str to Tensor
-        What `copy_parameters` returned.
+    parameters : mapping of str to Tensor, what `copy_parameters` returned
     masks : mapping of str to Tensor
 
     Raises
@@ -95,19 +94,14 @@ def iterative_pruning(
     train : callable
         `train(index, masks, on_epoch)` trains the model with these masks (`hold_masks`) and must call `on_epoch`
         with the number of each epoch that is finished, from 1; what it returns is handed on.
-    rounds : int
-        Rounds of training, the dense one included.
-    fraction : float
-        Share of the living weights that is pruned between two rounds.
-    rewind_epoch : int
-        0 rewinds to the initial weights.
-    scope : {"global", "layer"}
-        As in `prune_by_magnitude`.
+    rounds : int, rounds of training, the dense one included
+    fraction : float, share of the living weights that is pruned between two rounds
+    rewind_epoch : int, 0 rewinds to the initial weights
+    scope : {"global", "layer"}, as in `prune_by_magnitude`
 
     Yields
     ------
-    PruningRound
-        With a sparsity of 1 - (1 - fraction)^index up to rounding.
+    PruningRound, with a sparsity of 1 - (1 - fraction)^index up to rounding
 
     Raises
     ------

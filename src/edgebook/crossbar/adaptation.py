@@ -21,15 +21,12 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Such as one from `on_crossbar`; left as it is.
-    batches : iterable of Tensor (N, C, H, W)
-        Images; no labels are needed.
+    model : torch.nn.Module, such as one from `on_crossbar`; left as it is
+    batches : iterable of Tensor (N, C, H, W), images; no labels are needed
 
     Returns
     -------
-    torch.nn.Module
-        In the mode of the original.
+    torch.nn.Module, in the mode of the original
 
     Raises
     ------
@@ -74,8 +71,7 @@ def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
 
     Returns
     -------
-    list of torch.nn.Parameter
-        In the order of the modules, each once.
+    list of torch.nn.Parameter, in the order of the modules, each once
 
     Examples
     --------

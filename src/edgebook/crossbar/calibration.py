@@ -52,22 +52,17 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The plain network; evaluated as in inference.
-    mapped : torch.nn.Module
-        The same from `on_crossbar`; left as it is, but reads are used up.
-    x : Tensor, (N, C, H, W)
-        Images.
-    per : {"layer", "channel"}
-        One factor for each layer, or factor and offset for each output channel.
+    model : torch.nn.Module, the plain network; evaluated as in inference
+    mapped : torch.nn.Module, the same from `on_crossbar`; left as it is, but reads are used up
+    x : Tensor, (N, C, H, W), images
+    per : {"layer", "channel"}, one factor for each layer, or factor and offset for each output channel
     reads : int
         Reads that each layer is fitted on together. Where all images of a read share its noise, a fit on a single one
         takes that noise for the chip's and serves the next read badly.
 
     Returns
     -------
-    torch.nn.Module
-        A copy of the mapped network.
+    torch.nn.Module, a copy of the mapped network
 
     Raises
     ------

@@ -34,19 +34,15 @@ class CrossbarConfig:
 
     Parameters
     ----------
-    layout : Layout
-        Devices, bits and tiles.
-    wires : Wiring, optional
-        Resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal.
+    layout : Layout, devices, bits and tiles
+    wires : Wiring, optional, resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal
     drift : callable, optional
         Conductance, generator and time to conductances at that time, such as `power_law_drift` with its `mean` bound.
     read : callable, optional
         Conductance to its deviation from one read to the next, such as `relative_deviation` with its `sigma` bound.
         Noise is drawn anew in every forward pass, the same for all images and positions in it.
-    time : float
-        Seconds since programming.
-    linear : bool
-        Map linear layers too.
+    time : float, seconds since programming
+    linear : bool, map linear layers too
     seed : int
         The chip. Each layer and each effect has a stream of random numbers of its own, so that changing one leaves
         the other as it is; drift exponents are the same at all times.
@@ -98,16 +94,13 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
 
     Parameters
     ----------
-    matrix : Tensor, (..., K, N)
-        Weights, one row for each input.
+    matrix : Tensor, (..., K, N), weights, one row for each input
     config : CrossbarConfig
-    name : str
-        Of the layer: other names get other draws.
+    name : str, of the layer: other names get other draws
 
     Returns
     -------
-    FoldedWeights
-        Double precision.
+    FoldedWeights, double precision
 
     Raises
     ------

@@ -18,10 +18,8 @@ class Device:
 
     Parameters
     ----------
-    on_resistance : float
-        Ohms at the highest conductance.
-    on_off : float
-        Highest over lowest conductance, above 1; infinite for a device that can be switched off.
+    on_resistance : float, ohms at the highest conductance
+    on_off : float, highest over lowest conductance, above 1; infinite for a device that can be switched off
 
     Raises
     ------

@@ -43,8 +43,7 @@ def weight_distortion(ideal: Sequence[Tensor], actual: Sequence[Tensor]) -> Dist
 
     Parameters
     ----------
-    ideal, actual : sequence of Tensor
-        One of each for every layer, of the same shape.
+    ideal, actual : sequence of Tensor, one of each for every layer, of the same shape
 
     Returns
     -------
@@ -88,15 +87,12 @@ def weight_pairs(model: nn.Module, mapped: nn.Module) -> dict[str, tuple[Tensor,
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The plain network.
-    mapped : torch.nn.Module
-        The same on a chip; one read is used up.
+    model : torch.nn.Module, the plain network
+    mapped : torch.nn.Module, the same on a chip; one read is used up
 
     Returns
     -------
-    dict of str to (Tensor, Tensor)
-        Ideal and actual weight by name of the layer, without gradients.
+    dict of str to (Tensor, Tensor), ideal and actual weight by name of the layer, without gradients
 
     Raises
     ------

@@ -58,12 +58,9 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
 
     Parameters
     ----------
-    layer : torch.nn.Conv2d
-        The convolution that is replaced.
-    folded : FoldedWeights
-        Its weight matrices (groups, K, N) on the chip.
-    chip : Chip
-        Decides the noise of reads.
+    layer : torch.nn.Conv2d, the convolution that is replaced
+    folded : FoldedWeights, its weight matrices (groups, K, N) on the chip
+    chip : Chip, decides the noise of reads
     """
 
     def __init__(self, layer: nn.Conv2d, folded: FoldedWeights, chip: Chip) -> None:
@@ -91,12 +88,9 @@ class CrossbarLinear(_OnCrossbar, nn.Linear):
 
     Parameters
     ----------
-    layer : torch.nn.Linear
-        The layer that is replaced.
-    folded : FoldedWeights
-        Its weight matrix (1, K, N) on the chip.
-    chip : Chip
-        Decides the noise of reads.
+    layer : torch.nn.Linear, the layer that is replaced
+    folded : FoldedWeights, its weight matrix (1, K, N) on the chip
+    chip : Chip, decides the noise of reads
     """
 
     def __init__(self, layer: nn.Linear, folded: FoldedWeights, chip: Chip) -> None:
@@ -117,14 +111,12 @@ def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Left as it is.
+    model : torch.nn.Module, left as it is
     config : CrossbarConfig
 
     Returns
     -------
-    torch.nn.Module
-        The network on the chip, in the mode of the original.
+    torch.nn.Module, the network on the chip, in the mode of the original
 
     Raises
     ------
@@ -168,8 +160,7 @@ def crossbar_layers(model: nn.Module) -> dict[str, CrossbarConv2d | CrossbarLine
 
     Returns
     -------
-    dict of str to CrossbarConv2d or CrossbarLinear
-        In the order of the modules.
+    dict of str to CrossbarConv2d or CrossbarLinear, in the order of the modules
 
     Examples
     --------
@@ -184,8 +175,7 @@ def restart_reads(model: nn.Module, seed: int) -> None:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        From `on_crossbar`.
+    model : torch.nn.Module, from `on_crossbar`
     seed : int
         At least 0. The weights of the chip stay as they are.
 

@@ -28,14 +28,10 @@ class Layout:
 
     Parameters
     ----------
-    device : Device
-        Range of the conductances.
-    weight_bits : int
-        Bits of a weight, its sign included, 2 to 24.
-    cell_bits : int
-        Bits of a device, 1 to 24.
-    rows, columns : int
-        Word lines and bit lines of a tile.
+    device : Device, range of the conductances
+    weight_bits : int, bits of a weight, its sign included, 2 to 24
+    cell_bits : int, bits of a device, 1 to 24
+    rows, columns : int, word lines and bit lines of a tile
 
     Raises
     ------
@@ -79,8 +75,7 @@ def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
     -------
     tiles : Tensor, (S, 2, ..., R, C, rows, columns)
         Conductances in siemens, double precision: slices from the highest to the lowest, positive and negative half.
-    step : float
-        The weight of one unit of magnitude; 0 where all weights are.
+    step : float, the weight of one unit of magnitude; 0 where all weights are
     """
     if matrix.ndim < 2 or matrix.numel() == 0:
         raise ValueError(f"Weights must have shape (..., K, N) with at least one value, got {tuple(matrix.shape)}.")

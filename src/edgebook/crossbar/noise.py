@@ -21,15 +21,12 @@ def relative_deviation(conductance: Tensor, *, sigma: float) -> Tensor:
 
     Parameters
     ----------
-    conductance : Tensor
-        Siemens.
-    sigma : float
-        At least 0; the paper sweeps 0.05 to 0.35.
+    conductance : Tensor, siemens
+    sigma : float, at least 0; the paper sweeps 0.05 to 0.35
 
     Returns
     -------
-    Tensor
-        Siemens.
+    Tensor, siemens
 
     Raises
     ------
@@ -70,19 +67,15 @@ def power_law_drift(
 
     Parameters
     ----------
-    conductance : Tensor
-        Siemens one second after programming, any shape.
-    generator : torch.Generator
-        Decides the exponents.
-    time : float
-        Seconds since programming, at least 1.
+    conductance : Tensor, siemens one second after programming, any shape
+    generator : torch.Generator, decides the exponents
+    time : float, seconds since programming, at least 1
     mean, spread : float
         Of the exponents, at least 0. Phase-change memory has 0.03 to 0.06 on average.
 
     Returns
     -------
-    Tensor
-        Siemens, the shape and type of the argument.
+    Tensor, siemens, the shape and type of the argument
 
     Raises
     ------

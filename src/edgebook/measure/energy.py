@@ -42,15 +42,12 @@ def arithmetic_energy(
 
     Parameters
     ----------
-    macs, adds : float
-        Numbers of operations.
-    precision : {"float32", "int32", "int8"}
-        Row of `ENERGY_45NM`.
+    macs, adds : float, numbers of operations
+    precision : {"float32", "int32", "int8"}, row of `ENERGY_45NM`
 
     Returns
     -------
-    float
-        Joules.
+    float, joules
 
     Raises
     ------
@@ -80,15 +77,12 @@ def layer_energy(cost: LayerCost, bits: int = 32) -> float:
 
     Parameters
     ----------
-    cost : LayerCost
-        Counts of the layer.
-    bits : int
-        Width `k` of weights and activations.
+    cost : LayerCost, counts of the layer
+    bits : int, width `k` of weights and activations
 
     Returns
     -------
-    float
-        Joules.
+    float, joules
 
     Raises
     ------
@@ -112,14 +106,11 @@ def network_energy(costs: Iterable[LayerCost], bits: int = 32) -> float:
 
     Parameters
     ----------
-    costs : iterable of LayerCost
-        Counts of each layer.
-    bits : int
-        Width of weights and activations.
+    costs : iterable of LayerCost, counts of each layer
+    bits : int, width of weights and activations
 
     Returns
     -------
-    float
-        Joules.
+    float, joules
     """
     return sum(layer_energy(cost, bits) for cost in costs)

@@ -33,10 +33,8 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        On any device; "meta" makes it free of arithmetic.
-    shape : sequence of int
-        Shape (C, H, W) of one input.
+    model : torch.nn.Module, on any device; "meta" makes it free of arithmetic
+    shape : sequence of int, shape (C, H, W) of one input
 
     Returns
     -------
@@ -81,13 +79,11 @@ def count_macs(model: nn.Module, shape: Sequence[int]) -> int:
     Parameters
     ----------
     model : torch.nn.Module
-    shape : sequence of int
-        Shape (C, H, W) of one input.
+    shape : sequence of int, shape (C, H, W) of one input
 
     Returns
     -------
-    int
-        MACs, the sum of `layer_costs`.
+    int, MACs, the sum of `layer_costs`
 
     Examples
     --------
@@ -106,8 +102,7 @@ def count_parameters(model: nn.Module) -> int:
 
     Returns
     -------
-    int
-        Parameters that require a gradient.
+    int, parameters that require a gradient
 
     Examples
     --------
@@ -135,15 +130,12 @@ def training_complexity(phases: Sequence[Phase], baseline: Phase) -> float:
 
     Parameters
     ----------
-    phases : sequence of Phase
-        The whole training, the last phase included.
-    baseline : Phase
-        The unpruned network and its epochs.
+    phases : sequence of Phase, the whole training, the last phase included
+    baseline : Phase, the unpruned network and its epochs
 
     Returns
     -------
-    float
-        TC; 1 is what the baseline costs.
+    float, TC; 1 is what the baseline costs
 
     Raises
     ------

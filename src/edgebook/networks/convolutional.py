@@ -94,13 +94,11 @@ def parse_plan(plan: str) -> tuple[int | str, ...]:
 
     Parameters
     ----------
-    plan : str
-        Entries with blanks between them.
+    plan : str, entries with blanks between them
 
     Returns
     -------
-    tuple of int and str
-        The entries in order.
+    tuple of int and str, in order
 
     Raises
     ------
@@ -127,17 +125,13 @@ def vgg_architecture(
 
     Parameters
     ----------
-    plan : sequence of int or "M"
-        Output channels of each convolution, with "M" for a max-pool.
-    in_channels, classes : int
-        Channels of the image, number of logits.
-    batch_norm : bool
-        Batch norm between convolution and ReLU (and then no bias).
+    plan : sequence of int or "M", output channels of each convolution, with "M" for a max-pool
+    in_channels, classes : int, channels of the image, number of logits
+    batch_norm : bool, batch norm between convolution and ReLU (and then no bias)
 
     Returns
     -------
-    Architecture
-        One width per convolution, in order; its networks take images (N, in_channels, H, W).
+    Architecture, one width per convolution, in order; its networks take images (N, in_channels, H, W)
     """
     places = [i for i, entry in enumerate(plan) if entry != POOL]
 
@@ -172,17 +166,13 @@ def resnet_architecture(
 
     Parameters
     ----------
-    stages : sequence of int
-        Width of each stage.
-    blocks : int
-        Basic blocks per stage.
-    in_channels, classes : int
-        Channels of the image, number of logits.
+    stages : sequence of int, width of each stage
+    blocks : int, basic blocks per stage
+    in_channels, classes : int, channels of the image, number of logits
 
     Returns
     -------
-    Architecture
-        One shared and `blocks` inner widths per stage.
+    Architecture, one shared and `blocks` inner widths per stage
     """
     per_stage = 1 + blocks
 
@@ -221,17 +211,13 @@ def initialised(build: Callable[[Sequence[int]], nn.Module], widths: Sequence[in
 
     Parameters
     ----------
-    build : callable
-        Widths to a network, as in an `Architecture`.
+    build : callable, widths to a network, as in an `Architecture`
     widths : sequence of int
-        Its widths.
-    seed : int
-        Decides the weights.
+    seed : int, decides the weights
 
     Returns
     -------
-    torch.nn.Module
-        The network, on the CPU.
+    torch.nn.Module, the network, on the CPU
 
     Examples
     --------

@@ -63,12 +63,9 @@ class CharacterDecoder(nn.Module):
 
     Parameters
     ----------
-    vocabulary, longest : int
-        Tokens that there are, and tokens that it can read.
-    width, depth, heads : int
-        Features, blocks, and heads in each.
-    seed : int
-        Decides the initial weights, and nothing else.
+    vocabulary, longest : int, tokens that there are, and tokens that it can read
+    width, depth, heads : int, features, blocks, and heads in each
+    seed : int, decides the initial weights, and nothing else
 
     Raises
     ------

@@ -22,16 +22,12 @@ class SpikingNetwork(nn.Module):
 
     Parameters
     ----------
-    first : SpikingLayer
-        Holds the image.
+    first : SpikingLayer, holds the image
     features, hidden : nn.Sequential
         From its spikes to spikes (T, B, C, H', W'), and from those, averaged or flattened, to spikes (T, B, inputs).
-    linear : nn.Linear
-        The read-out.
-    steps : int
-        Number of steps T of direct coding; may be set later.
-    output : {"steps", "mean", "last"}
-        What is returned unless a call says otherwise; may be set later.
+    linear : nn.Linear, the read-out
+    steps : int, number of steps T of direct coding; may be set later
+    output : {"steps", "mean", "last"}, what is returned unless a call says otherwise; may be set later
     channels, size : int and int or None
         Channels of an image, and its height and width where they are fixed: features are then flattened, and
         else averaged over positions.

@@ -41,18 +41,12 @@ class CodedNetwork(nn.Module):
 
     Parameters
     ----------
-    network : SpikingNetwork
-        Shared, not copied: two codings of one network share its weights.
-    coding : {"direct", "rate", "average", "expected"}
-        See above.
-    steps : int
-        Number of steps T, at least 1.
-    mean, std : float
-        :math:`\mu` and :math:`\sigma`, in pixels.
-    generator : torch.Generator
-        Where the spikes are drawn from; advanced by every call that draws.
-    gain : float
-        `g`, above zero; 1/2 in the paper's code.
+    network : SpikingNetwork, shared, not copied: two codings of one network share its weights
+    coding : {"direct", "rate", "average", "expected"}, see above
+    steps : int, number of steps T, at least 1
+    mean, std : float, :math:`\mu` and :math:`\sigma`, in pixels
+    generator : torch.Generator, where the spikes are drawn from; advanced by every call that draws
+    gain : float, `g`, above zero; 1/2 in the paper's code
 
     Raises
     ------

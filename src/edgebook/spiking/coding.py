@@ -21,15 +21,12 @@ def direct_coding(currents: Tensor, steps: int) -> Tensor:
 
     Parameters
     ----------
-    currents : Tensor, (B, ...)
-        Currents or images, of any type.
-    steps : int
-        Number of steps T, at least 1.
+    currents : Tensor, (B, ...), currents or images, of any type
+    steps : int, number of steps T, at least 1
 
     Returns
     -------
-    Tensor, (T, B, ...)
-        A view that repeats the currents and takes no memory of its own.
+    Tensor, (T, B, ...), a view that repeats the currents and takes no memory of its own
 
     Raises
     ------
@@ -57,16 +54,11 @@ def poisson_coding(
 
     Parameters
     ----------
-    images : Tensor, (B, ...)
-        Pixels `x`, floating-point; from 0 up unless signed.
-    steps : int
-        Number of steps T, at least 1.
-    generator : torch.Generator
-        Where the draws come from; its device is where they are made.
-    gain : float
-        `g`, above zero; 1/2 in the rate coding of the paper, whose pixels are standardised.
-    signed : bool
-        Whether pixels below zero send spikes of -1.
+    images : Tensor, (B, ...), pixels `x`, floating-point; from 0 up unless signed
+    steps : int, number of steps T, at least 1
+    generator : torch.Generator, where the draws come from; its device is where they are made
+    gain : float, `g`, above zero; 1/2 in the rate coding of the paper, whose pixels are standardised
+    signed : bool, whether pixels below zero send spikes of -1
 
     Returns
     -------

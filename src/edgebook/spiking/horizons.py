@@ -28,19 +28,14 @@ def horizon_loss(logits: Tensor, labels: Tensor, weights: Sequence[float], floor
 
     Parameters
     ----------
-    logits : Tensor, (T, B, classes)
-        Of each step alone; the means over the first steps are taken here.
-    labels : Tensor, (B,)
-        int64.
-    weights : sequence of float, (T,)
-        What each horizon counts, none below zero; scaled to a sum of 1.
-    floor : float
-        The mean cross-entropy of the batch is pulled to this many nats and not below, at every horizon.
+    logits : Tensor, (T, B, classes), of each step alone; the means over the first steps are taken here
+    labels : Tensor, (B,), int64
+    weights : sequence of float, (T,), what each horizon counts, none below zero; scaled to a sum of 1
+    floor : float, the mean cross-entropy of the batch is pulled to this many nats and not below, at every horizon
 
     Returns
     -------
-    Tensor, ()
-        In nats, at least `floor`.
+    Tensor, (), in nats, at least `floor`
 
     Raises
     ------

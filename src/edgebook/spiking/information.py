@@ -30,20 +30,16 @@ def empirical_fisher(
     network : torch.nn.Module
         Images (B, ...) to logits (T, B, classes), in evaluation mode, each sample on its own and without memory from
         one call to the next; all its parameters that require a gradient count.
-    images : Tensor, (N, ...)
-        At least one image, on the device of the network.
-    labels : Tensor, (N,)
-        Integers from 0 up.
-    chunk : int
-        Samples whose gradients are in memory together; the result does not depend on it.
+    images : Tensor, (N, ...), at least one image, on the device of the network
+    labels : Tensor, (N,), integers from 0 up
+    chunk : int, samples whose gradients are in memory together; the result does not depend on it
     method : {"auto", "vmap", "loop"}
         `vmap` maps one gradient over a chunk of samples, `loop` takes sample by sample, with the same result; "auto"
         is `vmap` where PyTorch can map the network.
 
     Returns
     -------
-    Tensor, (T,)
-        :math:`I_1, \dots, I_T` in float64.
+    Tensor, (T,), :math:`I_1, \dots, I_T` in float64
 
     Raises
     ------
@@ -75,17 +71,13 @@ def true_fisher(
 
     Parameters
     ----------
-    network, images, chunk, method
-        As in `empirical_fisher`.
-    generator : torch.Generator or None
-        Where the labels come from; None for the exact expectation over all labels.
-    draws : int
-        Labels drawn per image and horizon, at least 1; without meaning for the exact expectation.
+    network, images, chunk, method : as in `empirical_fisher`
+    generator : torch.Generator or None, where the labels come from; None for the exact expectation over all labels
+    draws : int, labels drawn per image and horizon, at least 1; without meaning for the exact expectation
 
     Returns
     -------
-    Tensor, (T,)
-        :math:`I_1, \dots, I_T` in float64.
+    Tensor, (T,), :math:`I_1, \dots, I_T` in float64
 
     Raises
     ------
@@ -116,15 +108,12 @@ def batch_squared_fisher(network: nn.Module, images: Tensor, labels: Tensor, *, 
 
     Parameters
     ----------
-    network, images, labels
-        As in `empirical_fisher`.
-    batch_size : int
-        Images per mini-batch, taken in the order given; it must divide their number.
+    network, images, labels : as in `empirical_fisher`
+    batch_size : int, images per mini-batch, taken in the order given; it must divide their number
 
     Returns
     -------
-    Tensor, (T,)
-        The mean over mini-batches in float64.
+    Tensor, (T,), the mean over mini-batches in float64
 
     Raises
     ------
@@ -143,13 +132,11 @@ def information_centroid(traces: Tensor) -> float:
 
     Parameters
     ----------
-    traces : Tensor, (T,)
-        Fisher traces per horizon, none below zero.
+    traces : Tensor, (T,), Fisher traces per horizon, none below zero
 
     Returns
     -------
-    float
-        Between 1, all information in the first step, and T; a flat profile gives (T + 1) / 2.
+    float, between 1, all information in the first step, and T; a flat profile gives (T + 1) / 2
 
     Raises
     ------

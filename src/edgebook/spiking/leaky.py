@@ -32,8 +32,7 @@ def to_leaky(neuron: LIF) -> snntorch.Leaky:
 
     Returns
     -------
-    snntorch.Leaky
-        The same neuron for one step at a time, with its membrane handed in and out.
+    snntorch.Leaky, the same neuron for one step at a time, with its membrane handed in and out
 
     Raises
     ------
@@ -77,8 +76,7 @@ def from_leaky(leaky: snntorch.Leaky) -> LIF:
 
     Returns
     -------
-    LIF
-        The same neuron.
+    LIF, the same neuron
 
     Raises
     ------
@@ -117,10 +115,8 @@ class LeakyLoop(nn.Module):
 
     Parameters
     ----------
-    leaky : snntorch.Leaky
-        A neuron that hands its membrane in and out (`init_hidden` off).
-    gain : float
-        What the current is multiplied by, 1 - beta for a neuron that scales its input.
+    leaky : snntorch.Leaky, a neuron that hands its membrane in and out (`init_hidden` off)
+    gain : float, what the current is multiplied by, 1 - beta for a neuron that scales its input
 
     Raises
     ------

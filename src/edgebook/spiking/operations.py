@@ -30,13 +30,11 @@ def measure_activity(model: nn.Module, inputs: Tensor) -> NetworkActivity:
     ----------
     model : torch.nn.Module
         With its weights in `torch.nn.Conv2d` (zero padding) and `torch.nn.Linear`, its neurons in `LIF` or `LeakyLoop`.
-    inputs : Tensor
-        What the model takes: of a `SpikingNetwork`, images (B, C, H, W) or a sequence (T, B, C, H, W).
+    inputs : Tensor, what the model takes: of a `SpikingNetwork`, images (B, C, H, W) or a sequence (T, B, C, H, W)
 
     Returns
     -------
-    NetworkActivity
-        Means over the batch.
+    NetworkActivity, means over the batch
 
     Raises
     ------

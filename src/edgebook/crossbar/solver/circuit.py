@@ -65,17 +65,13 @@ def effective_conductance(
 
     Parameters
     ----------
-    conductance : Tensor, (..., M, N)
-        Siemens, at least 0; any number of arrays at once, on a CPU or a GPU.
-    r_word, r_bit, r_source, r_sense : float
-        Ohms, at least 0.
-    backend : {"auto", "numba", "torch"}
-        Compiled columns (on a CPU) or joined blocks; "auto" takes what is faster.
+    conductance : Tensor, (..., M, N), siemens, at least 0; any number of arrays at once, on a CPU or a GPU
+    r_word, r_bit, r_source, r_sense : float, ohms, at least 0
+    backend : {"auto", "numba", "torch"}, compiled columns (on a CPU) or joined blocks; "auto" takes what is faster
 
     Returns
     -------
-    Tensor, (..., M, N)
-        Effective conductance in siemens, of the type of the argument, differentiable once.
+    Tensor, (..., M, N), effective conductance in siemens, of the type of the argument, differentiable once
 
     Raises
     ------

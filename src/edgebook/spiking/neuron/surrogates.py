@@ -40,10 +40,8 @@ class Surrogate:
 
     Parameters
     ----------
-    kind : {"atan", "fast_sigmoid", "triangular"}
-        Form of the bump.
-    height, steepness : float
-        `a` and `k`, both above zero.
+    kind : {"atan", "fast_sigmoid", "triangular"}, form of the bump
+    height, steepness : float, `a` and `k`, both above zero
 
     Raises
     ------
@@ -102,13 +100,11 @@ def atan(alpha: float = 2.0) -> Surrogate:
 
     Parameters
     ----------
-    alpha : float
-        :math:`\alpha`; the height is half of it.
+    alpha : float, :math:`\alpha`; the height is half of it
 
     Returns
     -------
-    Surrogate
-        The surrogate, as snnTorch's and SpikingJelly's of that name.
+    Surrogate, as snnTorch's and SpikingJelly's of that name
 
     Raises
     ------
@@ -128,13 +124,11 @@ def fast_sigmoid(slope: float = 25.0) -> Surrogate:
 
     Parameters
     ----------
-    slope : float
-        `k`.
+    slope : float, `k`
 
     Returns
     -------
-    Surrogate
-        The surrogate, as snnTorch's of that name.
+    Surrogate, as snnTorch's of that name
 
     Raises
     ------
@@ -157,13 +151,11 @@ def triangular(height: float = 0.3, width: float = 1.0) -> Surrogate:
 
     Parameters
     ----------
-    height, width : float
-        `a` and `w`: the value at the threshold, and the distance at which it has fallen to zero.
+    height, width : float, `a` and `w`: the value at the threshold, and the distance at which it has fallen to zero
 
     Returns
     -------
     Surrogate
-        The surrogate.
 
     Raises
     ------
