@@ -71,18 +71,10 @@ class CrossbarConfig:
 
 
 class FoldedWeights(NamedTuple):
-    """Weights as a chip has them.
+    """Weights as a chip has them."""
 
-    Attributes
-    ----------
-    weight : Tensor, (..., K, N)
-        Mean over reads.
-    deviation : Tensor or None, (..., K, N)
-        Standard deviation of one read; None without noise of reads.
-    """
-
-    weight: Tensor
-    deviation: Tensor | None
+    weight: Tensor  #: (..., K, N), mean over reads
+    deviation: Tensor | None  #: (..., K, N), standard deviation of one read; None without noise of reads
 
 
 def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWeights:

@@ -20,22 +20,12 @@ from edgebook.crossbar.layers import crossbar_layers
 
 
 class Distortion(NamedTuple):
-    """Actual against ideal weights.
-
-    Attributes
-    ----------
-    slope, intercept : float
-        Of the line of least squares.
-    r_squared : float
-        Share of the variance of the actual weights on that line, 0 to 1.
-    pc2 : float
-        Share of variance along the second principal component, 0 to 0.5.
-    """
+    """Actual against ideal weights: the line of least squares, and what lies off it."""
 
     slope: float
     intercept: float
-    r_squared: float
-    pc2: float
+    r_squared: float  #: share of the variance of the actual weights on that line, 0 to 1
+    pc2: float  #: share of variance along the second principal component, 0 to 0.5
 
 
 def weight_distortion(ideal: Sequence[Tensor], actual: Sequence[Tensor]) -> Distortion:

@@ -23,34 +23,17 @@ Tuning = Literal["statistics", "norms", "all"]
 
 
 class TuningCost(NamedTuple):
-    """Cost of one step, that is of one batch.
+    """Cost of one step, that is of one batch."""
 
-    Attributes
-    ----------
-    parameters : int
-        Values that the optimiser changes.
-    statistics : int
-        Running means and variances that are renewed.
-    cell_writes : int
-        Devices that may have to be programmed anew.
-    forward_macs, input_macs, weight_macs : int
-        Multiply-accumulates of the forward pass, of gradients with respect to inputs of layers, and of gradients with
-        respect to weights.
-    gradient_bytes, optimizer_bytes : int
-        Memory of gradients and of the optimiser.
-    activation_bytes : int
-        Memory of what the backward pass needs of the forward pass.
-    """
-
-    parameters: int
-    statistics: int
-    cell_writes: int
+    parameters: int  #: values that the optimiser changes
+    statistics: int  #: running means and variances that are renewed
+    cell_writes: int  #: devices that may have to be programmed anew
     forward_macs: int
-    input_macs: int
-    weight_macs: int
+    input_macs: int  #: of gradients with respect to inputs of layers
+    weight_macs: int  #: of gradients with respect to weights
     gradient_bytes: int
     optimizer_bytes: int
-    activation_bytes: int
+    activation_bytes: int  #: what the backward pass needs of the forward pass
 
     @property
     def macs(self) -> int:

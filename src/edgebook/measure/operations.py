@@ -10,22 +10,12 @@ from torch import Tensor, nn
 
 
 class LayerCost(NamedTuple):
-    """Cost of one convolution or linear layer for one input.
+    """Cost of one convolution or linear layer for one input."""
 
-    Attributes
-    ----------
-    macs : int
-        Multiply-accumulates; biases and normalisation are not counted.
-    weights : int
-        Weights, without biases.
-    inputs, outputs : int
-        Values read and written: channels times positions.
-    """
-
-    macs: int
-    weights: int
-    inputs: int
-    outputs: int
+    macs: int  #: multiply-accumulates; biases and normalisation are not counted
+    weights: int  #: without biases
+    inputs: int  #: values read, channels times positions
+    outputs: int  #: values written
 
 
 def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:

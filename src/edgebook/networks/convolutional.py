@@ -18,18 +18,6 @@ POOL = "M"
 class Architecture(NamedTuple):
     """A family of networks that differ in their widths alone.
 
-    Attributes
-    ----------
-    widths : tuple of int
-        The widths of the unpruned member.
-    build : callable
-        Widths to a freshly initialised network.
-    activations : tuple of tuple of str
-        For each width, the ReLU modules whose output has that many channels.
-    convolutions : tuple of tuple of str
-        For each width, the convolutions that produce those channels; more than one where a skip
-        connection forces several layers to share a width.
-
     Examples
     --------
     >>> family = vgg_architecture(parse_plan("8 M 16"))
@@ -37,10 +25,10 @@ class Architecture(NamedTuple):
     ((8, 16), (('features.0.relu',), ('features.2.relu',)))
     """
 
-    widths: tuple[int, ...]
-    build: Callable[[Sequence[int]], nn.Module]
-    activations: tuple[tuple[str, ...], ...]
-    convolutions: tuple[tuple[str, ...], ...]
+    widths: tuple[int, ...]  #: of the unpruned member
+    build: Callable[[Sequence[int]], nn.Module]  #: widths to a freshly initialised network
+    activations: tuple[tuple[str, ...], ...]  #: for each width, the ReLU modules whose output has that many channels
+    convolutions: tuple[tuple[str, ...], ...]  #: those that produce them; several where a skip joins layers
 
 
 class _Unit(nn.Module):
