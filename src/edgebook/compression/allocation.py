@@ -13,9 +13,8 @@ def scale_to_cost(
 ) -> tuple[int, ...]:
     r"""Round :math:`s \cdot \text{shape}` to integers such that their cost comes nearest to the target.
 
-    The scale `s` is found by bisection on :math:`\lfloor s \cdot \text{shape} \rfloor`; layers are then rounded up
-    where that brings the cost nearer. No width is thus more than one away from the exact proportion,
-    unless the minimum asks for more.
+    The scale `s` is found by bisection, rounding down; layers are then rounded up where that brings the cost nearer.
+    No width is more than one away from the exact proportion, unless the minimum asks for more.
 
     Parameters
     ----------

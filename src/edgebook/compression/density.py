@@ -83,13 +83,7 @@ class DensityMeter:
         return {name: float(self.channel_density()[name].mean()) for name in self._names}
 
     def channel_density(self) -> dict[str, Tensor]:
-        """Return the density of each channel of each module, float64 (C,).
-
-        Raises
-        ------
-        ValueError
-            Nothing has passed through the model since the last reset.
-        """
+        """Return the density of each channel of each module, float64 (C,); refuse where nothing has been counted."""
         if not self._seen:
             raise ValueError("Nothing has been measured yet: run the model while the meter is attached.")
         return {name: self._active[name].double() / self._seen[name] for name in self._names}

@@ -3,13 +3,10 @@ r"""Early-Bird tickets: stop looking for a mask as soon as it no longer changes.
 Sources: You et al., *Drawing Early-Bird Tickets*, arXiv 1909.11957, for channels; for single weights, as here, Kim et
 al., arXiv 2207.01382, and its code.
 
-The released code advances the learning rate of the retraining twice in every epoch, so that it falls to zero at half
-time and climbs back:
+The released code advances the learning rate twice an epoch, so that it falls to zero at half time and climbs back:
 
 .. math:: \eta_e = \frac{\eta_0}{2} \left(1 + \cos \frac{\pi s e}{E}\right),
     \qquad s = 1 \text{ (cosine annealing)}, \quad s = 2 \text{ (as released)} .
-
-`cosine_rate` gives both, so that what this does to the accuracy of a ticket can be measured.
 """
 
 from __future__ import annotations
@@ -30,8 +27,7 @@ def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
     Returns
     -------
     float
-        0 to 1. Two masks of the same sparsity s differ by at most 2 min(s, 1 - s), so a tolerance is easier to meet the
-        sparser they are.
+        0 to 1. Masks of one sparsity s differ by at most 2 min(s, 1 - s): sparse ones meet a tolerance more easily.
 
     Raises
     ------
@@ -52,8 +48,7 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
     Parameters
     ----------
     history : sequence of mappings of str to Tensor, one set of masks per epoch, the newest last
-    window : int
-        Masks that are compared, the newest included; at least 2. No bird is found in fewer epochs.
+    window : int, masks that are compared, the newest included, at least 2; no bird is found in fewer epochs
     tolerance : float, share of entries that may differ, not included
 
     Returns

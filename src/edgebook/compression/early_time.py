@@ -4,8 +4,8 @@ With :math:`P_t = \operatorname{softmax}(\frac1t \sum_{i \le t} o_i)` of the log
 
 .. math:: d_t = \mathrm{KL}(P_t \,\|\, P_T), \qquad T' = \min \{ t \ge 2 : d_t / d_2 < \lambda \} .
 
-Since :math:`d_2 / d_2 = 1`, the rule cannot return its first candidate for any :math:`\lambda \le 1`: it asks how fast
-the divergence falls, not how small it is. And as :math:`d_T = 0`, it always returns some step for :math:`\lambda > 0`.
+As :math:`d_2 / d_2 = 1`, the rule never returns its first candidate for :math:`\lambda \le 1`: it asks how fast the
+divergence falls, not how small it is. As :math:`d_T = 0`, it returns some step for any :math:`\lambda > 0`.
 
 Source: Kim et al., arXiv 2207.01382. The released code takes the divergence the other way round and its mean over
 classes, which is a constant factor, and divides by the largest candidate: it can return the first one, but only where
@@ -68,8 +68,7 @@ def pick_timestep(curve: list[float], *, threshold: float = 0.6) -> int:
 
     Returns
     -------
-    int
-        A number of steps. Where the curve begins at 0, nothing differs and the first candidate is returned.
+    int, a number of steps; the first candidate where the curve begins at 0, for nothing differs then
 
     Raises
     ------

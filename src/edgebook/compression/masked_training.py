@@ -76,8 +76,7 @@ def train_masked(
     speed : float, as in `cosine_rate`: 2 repeats the released schedule of Early-Bird's retraining
     loss : callable, outputs and labels to a scalar
     on_epoch : callable, optional
-        Called after each epoch with its number, from 1; returning True ends the training. It may change the model,
-        for example the number of steps that it runs from now on.
+        As for `edgebook.networks.fit`. It may change the model, for example the number of steps that it runs.
 
     Returns
     -------

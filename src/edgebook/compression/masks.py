@@ -3,10 +3,9 @@
 A mask is a bool tensor of the shape of its weight, and masks are a plain dictionary of them. They therefore go through
 `torch.save` and `torch.load(..., weights_only=True)` as they are, and through JSON by `pack_masks`.
 
-`torch.nn.utils.prune` is not used, but is the reference of the tests: it renames each weight to `weight_orig` and
-recomputes it before every call, so that rewinding, saving and the optimiser would all have to know which weights are
-pruned. Its global ranking also fails on weights that lie channels-last in memory, as those of this package's networks
-do. Here a pruned network is an ordinary network with zeros in it.
+`torch.nn.utils.prune` is the reference of the tests alone: it renames each weight to `weight_orig`, which rewinding,
+saving and the optimiser would have to know, and its global ranking fails on weights that lie channels-last in memory.
+Here a pruned network is an ordinary network with zeros in it.
 """
 
 from __future__ import annotations
@@ -68,8 +67,7 @@ def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mappin
     """Set pruned weights to zero now and after every step of an optimiser, whatever it does in a step.
 
     Masking gradients is not enough: momentum, the moments of Adam and decoupled weight decay move weights whose
-    gradient is zero. (An optimiser that evaluates the loss several times within a step, such as L-BFGS, sees weights in
-    between that are not zero.)
+    gradient is zero. (One that evaluates the loss several times in a step, as L-BFGS, sees others in between.)
 
     Parameters
     ----------
@@ -120,8 +118,7 @@ def sparsity(masks: Mapping[str, Tensor]) -> float:
 
     Returns
     -------
-    float
-        0 (dense) to 1. It is taken over prunable weights alone; counting norms and biases too makes it smaller.
+    float, 0 (dense) to 1, over prunable weights alone; counting norms and biases too makes it smaller
 
     Raises
     ------

@@ -61,9 +61,8 @@ def top_channels(score: Tensor, count: int, *, tie_break: Tensor | None = None) 
 def keep_channels(model: nn.Module, keep: Mapping[str, Sequence[int]], example: Tensor) -> nn.Module:
     """Return a copy of a network in which the named convolutions have only the given output channels.
 
-    All that depends on them follows (batch norm, the inputs of later layers, the other convolutions of a
-    residual sum), as found by Torch-Pruning's dependency graph.
-    Weights that stay are unchanged, so where the removed channels were zero the function is too.
+    Batch norm, the inputs of later layers and the other convolutions of a residual sum follow, as found by
+    Torch-Pruning's dependency graph. Weights that stay are unchanged.
 
     Parameters
     ----------

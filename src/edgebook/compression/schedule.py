@@ -42,8 +42,7 @@ def density_phase(
     model : torch.nn.Module
     activations : sequence of sequences of str, for each width, the ReLU modules that have it
     train : callable
-        Trains the model and calls its argument after each epoch, ending when that returns True;
-        returns the epochs trained.
+        Trains the model, calls its argument after each epoch until that returns True, and returns the epochs trained.
     window, tolerance : int, float, as for `saturated`
 
     Returns

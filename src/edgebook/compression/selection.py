@@ -101,8 +101,7 @@ def random_masks(
 ) -> Masks:
     """Draw masks at random that keep as many weights as other masks do.
 
-    A ticket differs from a random mask in how much each layer keeps, and in which weights it keeps. Matched densities
-    leave only the second difference, uniform ones leave both.
+    A ticket differs in how much each layer keeps and in which weights; matched densities leave only the second.
 
     Parameters
     ----------

@@ -33,10 +33,8 @@ def snip_scores(
     Parameters
     ----------
     model : torch.nn.Module
-        At initialisation, in the mode in which the gradient is wanted. Parameters, gradients and running statistics
-        are left as they were.
-    batches : iterable of (Tensor, Tensor)
-        Images and labels; gradients are averaged over batches before their size is taken.
+        At initialisation, in the mode in which the gradient is wanted; left as it was, running statistics included.
+    batches : iterable of (Tensor, Tensor), images and labels; gradients are averaged before their size is taken
     loss : callable, outputs and labels to a scalar, the mean over the batch
 
     Returns

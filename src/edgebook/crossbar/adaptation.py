@@ -15,9 +15,8 @@ _NORMS = nn.modules.batchnorm._BatchNorm
 def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """Return a copy of a network whose batch norms have the running statistics of these inputs, and no memory of older.
 
-    Means and variances of batches are averaged with equal weights, so batches should be equal in size. Only batch norms
-    run in training mode meanwhile (`torch.optim.swa_utils.update_bn` would let dropout draw too); noise of reads is
-    drawn as in any forward pass.
+    Batches count equally, so they should be equal in size. Only batch norms run in training mode meanwhile
+    (`torch.optim.swa_utils.update_bn` would let dropout draw too); noise of reads is drawn as ever.
 
     Parameters
     ----------

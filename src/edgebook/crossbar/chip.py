@@ -44,8 +44,8 @@ class CrossbarConfig:
     time : float, seconds since programming
     linear : bool, map linear layers too
     seed : int
-        The chip. Each layer and each effect has a stream of random numbers of its own, so that changing one leaves
-        the other as it is; drift exponents are the same at all times.
+        The chip. Each layer and each effect has a stream of random numbers of its own; drift exponents are the same at
+        all times.
 
     Raises
     ------
@@ -80,9 +80,9 @@ class FoldedWeights(NamedTuple):
 def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWeights:
     """Put a matrix of weights on a chip and return the matrix that the chip multiplies by.
 
-    Weights with read noise keep mean and variance of the sum over their devices, draws below zero cut off; between
-    reads one number is then drawn for each weight instead of one for each device. Below a relative deviation of about
-    0.25 next to nothing is cut and this is exact; above, only the two moments are.
+    Weights with read noise keep mean and variance of the sum over their devices, draws below zero cut off; each read
+    then draws one number for each weight, not for each device: exact below a relative deviation of about 0.25, where
+    next to nothing is cut, and in the two moments above.
 
     Parameters
     ----------
@@ -119,10 +119,7 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
 def generator(
     seed: int, name: str, stream: str, count: int = 0, *, device: torch.device | None = None
 ) -> torch.Generator:
-    """Return the random numbers of one layer of a chip for one purpose, used `count` times before.
-
-    They are drawn on the device, by default the CPU; other kinds of device draw other numbers.
-    """
+    """Return the random numbers of one layer for one purpose, used `count` times before; a GPU draws others."""
     words = np.random.SeedSequence([seed, zlib.crc32(name.encode()), _STREAMS[stream], count])
     return torch.Generator(device or "cpu").manual_seed(int(words.generate_state(1, np.uint64)[0]))
 

@@ -52,9 +52,8 @@ class _OnCrossbar(nn.Module):
 class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
     """A convolution whose weight is that of a chip.
 
-    Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train what
-    the chip multiplies by, the deviations of reads staying those of the first weights. Gradients of the input go
-    through the weight of the same read.
+    Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train it,
+    the deviations of reads staying as they are. Gradients of the input go through the weight of the same read.
 
     Parameters
     ----------
@@ -84,13 +83,11 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
 
 
 class CrossbarLinear(_OnCrossbar, nn.Linear):
-    """A linear layer whose weight is that of a chip; see `CrossbarConv2d`.
+    """A linear layer whose weight is that of a chip.
 
     Parameters
     ----------
-    layer : torch.nn.Linear, the layer that is replaced
-    folded : FoldedWeights, its weight matrix (1, K, N) on the chip
-    chip : Chip, decides the noise of reads
+    layer, folded, chip : as for `CrossbarConv2d`, with one group
     """
 
     def __init__(self, layer: nn.Linear, folded: FoldedWeights, chip: Chip) -> None:
@@ -105,9 +102,8 @@ class CrossbarLinear(_OnCrossbar, nn.Linear):
 def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
     """Return a copy of a network with its convolutions, and on request its linear layers, on a chip.
 
-    Everything else stays digital, biases and batch norms included; batch norm must not have been folded into weights.
-    The circuits are solved here, once. Parameters keep their names: a state can be loaded into a plain network of the
-    same build with ``strict=False``.
+    Everything else stays digital; batch norm must not have been folded into weights. Circuits are solved here, once.
+    Parameters keep their names: a state can be loaded into a plain network with ``strict=False``.
 
     Parameters
     ----------
@@ -176,8 +172,7 @@ def restart_reads(model: nn.Module, seed: int) -> None:
     Parameters
     ----------
     model : torch.nn.Module, from `on_crossbar`
-    seed : int
-        At least 0. The weights of the chip stay as they are.
+    seed : int, at least 0; the weights of the chip stay as they are
 
     Raises
     ------

@@ -71,11 +71,8 @@ class Layout:
 def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
     """Program a matrix of weights (..., K, N), without any error but the rounding to levels.
 
-    Returns
-    -------
-    tiles : Tensor, (S, 2, ..., R, C, rows, columns)
-        Conductances in siemens, double precision: slices from the highest to the lowest, positive and negative half.
-    step : float, the weight of one unit of magnitude; 0 where all weights are
+    Returns conductances (S, 2, ..., R, C, rows, columns) in siemens, double precision, slices from the highest to the
+    lowest, positive and negative half; and the weight of one unit of magnitude, 0 where all weights are.
     """
     if matrix.ndim < 2 or matrix.numel() == 0:
         raise ValueError(f"Weights must have shape (..., K, N) with at least one value, got {tuple(matrix.shape)}.")
@@ -92,20 +89,13 @@ def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
 
 
 def read_weights(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
-    """Return the weights (..., K, N) that conductances stand for, whatever has happened to them; linear in them.
-
-    `tiles` (S, 2, ..., R, C, rows, columns) are in siemens, as programmed or effective; `step` is from `map_weights`,
-    and `shape` is K and N.
-    """
+    """Return the weights (..., K, N) that conductances, as `map_weights` gives them, stand for; linear in them."""
     pairs = from_tiles(tiles[:, 0] - tiles[:, 1], shape)  # (S, ..., K, N)
     return torch.tensordot(_units(step, layout).to(pairs), pairs, dims=1)
 
 
 def read_deviations(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
-    """Return the standard deviations (..., K, N) of weights whose devices deviate independently of each other.
-
-    `tiles` are those of the conductances; all else is as for `read_weights`.
-    """
+    """Return the deviations (..., K, N) of weights from those of their devices, which are independent of each other."""
     pairs = from_tiles(tiles.square().sum(1), shape)  # variances (S, ..., K, N)
     return torch.tensordot(_units(step, layout).square().to(pairs), pairs, dims=1).sqrt()
 

@@ -61,17 +61,14 @@ def rectified_moments(mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
 def power_law_drift(
     conductance: Tensor, generator: torch.Generator, time: float, *, mean: float, spread: float = 0.0
 ) -> Tensor:
-    """Drift with exponents that are normally distributed whatever the conductance, and never negative.
-
-    The exponents depend on the generator alone: one in the same state gives the same devices at every time.
+    """Drift with normally distributed exponents, cut at 0, that depend on the generator alone, not on the time.
 
     Parameters
     ----------
     conductance : Tensor, siemens one second after programming, any shape
     generator : torch.Generator, decides the exponents
     time : float, seconds since programming, at least 1
-    mean, spread : float
-        Of the exponents, at least 0. Phase-change memory has 0.03 to 0.06 on average.
+    mean, spread : float, of the exponents, at least 0; phase-change memory has 0.03 to 0.06 on average
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """Energy from operation counts, with the 45 nm constants of the edge-AI literature.
 
-An analytical model: arithmetic and, where asked, one memory access per value; no buffers, no control, no
-converters. It ranks networks; it predicts no device.
+An analytical model: arithmetic and, where asked, one memory access per value. It ranks networks; it predicts no device.
 """
 
 from __future__ import annotations
@@ -72,8 +71,7 @@ def layer_energy(cost: LayerCost, bits: int = 32) -> float:
 
     .. math:: E = N_\mathrm{mem} \cdot 2.5\,k + N_\mathrm{MAC} \left(3.1\,\tfrac{k}{32} + 0.1\right) \;\text{pJ}
 
-    Source: the analytical model of Vasquez et al., arXiv 2101.04354 (reconstructed; constants as in Horowitz's
-    45 nm table).
+    Source: the model of Vasquez et al., arXiv 2101.04354 (reconstructed; constants of Horowitz's 45 nm table).
 
     Parameters
     ----------

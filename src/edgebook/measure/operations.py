@@ -114,9 +114,8 @@ def training_complexity(phases: Sequence[Phase], baseline: Phase) -> float:
 
     .. math:: \mathrm{TC} = \frac{\sum_i \mathrm{MAC}_i\, e_i}{\mathrm{MAC}_0\, e_0}
 
-    Lower is cheaper. A backward pass costs a fixed multiple of the forward pass, so it cancels.
-
-    Source: arXiv 2002.02949 (as reconstructed from its abstract).
+    A backward pass costs a fixed multiple of the forward pass, so it cancels. Source: arXiv 2002.02949 (as
+    reconstructed from its abstract).
 
     Parameters
     ----------

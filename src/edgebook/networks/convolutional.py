@@ -1,7 +1,6 @@
 """Plain convolutional networks whose widths are free: the common ground of several wings.
 
-An `Architecture` ties a flat tuple of widths to the network built from it, so that a method that only
-decides *how wide* each layer is (density, uniform scaling, chance) never needs to know VGG from ResNet.
+An `Architecture` ties a flat tuple of widths to the network built from it: what decides widths need not know the rest.
 """
 
 from __future__ import annotations
@@ -148,9 +147,8 @@ def resnet_architecture(
 ) -> Architecture:
     """Return a residual family: a 3x3 stem, then stages of basic blocks, each stage at half the resolution.
 
-    All block outputs of a stage share one width, since identity skips add them up (the stem shares that
-    of the first stage); the inner convolution of each block has its own.
-    Widths are ordered stage by stage: the shared width, then the inner ones.
+    All block outputs of a stage share one width, since identity skips add them up (the stem shares that of the first);
+    the inner convolution of each block has its own. Widths go stage by stage: the shared one, then the inner ones.
 
     Parameters
     ----------
@@ -194,8 +192,7 @@ def resnet_architecture(
 def initialised(build: Callable[[Sequence[int]], nn.Module], widths: Sequence[int], seed: int) -> nn.Module:
     """Build a network from a seed and leave the global random state as it was.
 
-    Its weights lie channels-last in memory, which makes narrow convolutions on a CPU about 1.4 times
-    faster when the images do too.
+    Its weights lie channels-last in memory, which makes narrow convolutions on a CPU faster when the images do too.
 
     Parameters
     ----------

@@ -34,14 +34,11 @@ def fit(
     x, y : Tensor, images float32 (N, C, H, W) and labels int64 (N,), on the model's device
     epochs : int, passes over the data; 0 is allowed
     lr, batch_size : float, int
-        Peak learning rate of Adam and images per step; the last batch of an epoch may be smaller, but
-        never one image alone, for which batch norm has no variance.
+        Peak rate of Adam and images per step; batches may be smaller, but never one image, which has no variance.
     seed : int, decides the order of the images, and nothing else
     schedule : {"constant", "cosine"}, learning rate over the whole run
-    optimizer : torch.optim.Optimizer, optional
-        Used instead of Adam, at its own peak learning rate; a cosine leaves it at a rate of zero.
-    loss : callable
-        Outputs of the model and labels to the number that training lowers; cross-entropy unless another is given.
+    optimizer : torch.optim.Optimizer, optional, instead of Adam, at its own peak rate; a cosine leaves it at zero
+    loss : callable, outputs of the model and labels to the number that training lowers
     on_epoch : callable, optional, called after each epoch with its number, from 1; returning True ends the training
 
     Returns

@@ -69,10 +69,9 @@ class NetworkActivity(NamedTuple):
         return sum(activity.spikes for activity in self.neurons.values())
 
     def operations(self, *, cached: bool = True, exact: bool = False) -> Operations:
-        """Add up the operations of all layers for one sample.
+        """Add up the operations of all layers for one sample; `exact` leaves out zero padding and weights.
 
-        Where `cached` is off, layers that multiply ran at each of the T steps, as on hardware that keeps no current,
-        and not as often as here (once per image under direct coding). `exact` leaves out zero padding and weights.
+        Where `cached` is off, layers that multiply count at each of the T steps, as on hardware that keeps no current.
         """
         runs = None if cached else float(self.steps)
         counts = [layer.operations(runs, exact=exact) for layer in self.layers.values()]

@@ -99,8 +99,7 @@ class CodedNetwork(nn.Module):
     def draws(self, pixels: Tensor, count: int) -> Tensor:
         """Return logits (count, B, classes) of independent draws, at least one, in one run of `count` times the batch.
 
-        The gradient of a loss summed over them is, over `count`, the expectation over transformation that an adaptive
-        attack needs.
+        The mean gradient over them is the expectation over transformation that an adaptive attack needs.
         """
         if count < 1:
             raise ValueError(f"At least one draw is needed, got {count}.")

@@ -1,9 +1,7 @@
 r"""Images as sequences: the same current at every step, or spikes whose rate is the pixel.
 
 Source: Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133; the signs and the gain of 1/2 are those of
-its code.
-The straight-through gradient is that of Sharmin et al., whose attack the paper uses: the derivative of a spike
-by its pixel is taken to be a constant, that of the expected spike before it saturates.
+its code. The straight-through gradient is that of Sharmin et al., whose attack the paper uses.
 """
 
 from __future__ import annotations
@@ -15,9 +13,7 @@ from torch import Tensor
 
 
 def direct_coding(currents: Tensor, steps: int) -> Tensor:
-    """Present the same current at every step.
-
-    Meant for the output of a first layer, which so runs once per image and not once per step.
+    """Present the same current, meant to be that of a first layer which so runs once per image, at every step.
 
     Parameters
     ----------

@@ -65,9 +65,8 @@ def true_fisher(
     .. math:: I_t = \frac{1}{N} \sum_n \mathrm{E}_{y \sim p_t(\cdot \mid x_n)}
         \lVert \nabla_\theta \log p_t(y \mid x_n) \rVert^2
 
-    Labels of one draw share one random number over all horizons, so that curves vary less from step to step.
-    A confident network rarely draws the labels that matter, and few draws then say little: the exact expectation
-    costs as many backward passes as there are classes.
+    Labels of one draw share one random number over all horizons, so that curves vary less. A confident network rarely
+    draws the labels that matter; the exact expectation costs as many backward passes as there are classes.
 
     Parameters
     ----------
@@ -101,10 +100,9 @@ def batch_squared_fisher(network: nn.Module, images: Tensor, labels: Tensor, *, 
     .. math:: \frac{1}{M} \sum_m \Big\lVert \frac{1}{|B_m|} \sum_{n \in B_m}
         \nabla_\theta \log p_t(y_n \mid x_n) \Big\rVert^2
 
-    This is what the released code of the paper computes, with batches of 16.
-    Gradients cancel before they are squared, so that it lies below `empirical_fisher` at every horizon, by a factor
-    that changes with the horizon: about the batch size where gradients point every way, 1 where they agree.
-    For a batch size of 1 the two are equal.
+    This is what the released code of the paper computes, with batches of 16. Gradients cancel before they are squared:
+    it lies below `empirical_fisher` by a factor from 1, where they agree, to about the batch size, where they point
+    every way, and that factor changes with the horizon.
 
     Parameters
     ----------

@@ -60,10 +60,10 @@ def spiking_vgg(
     steps : int, steps T of direct coding, and the number of steps that a norm of its own per step ("bntt") is made for
     beta, threshold, reset, surrogate : the neuron, as in `edgebook.spiking.lif`
     norm : {"batch", "td", "bntt", "none"}
-        What stands between weights and neurons: the batch norm of each step, the threshold-dependent one of all steps
-        together (arXiv 2011.05280), the one with scales and statistics of its own for every step (arXiv 2010.01729),
-        or nothing. Under direct coding, "batch" and "td" normalise the first layer's current once per image: its spikes
-        are those of the repeated image, and the running statistics of "batch" move once per batch and not T times.
+        Between weights and neurons: the batch norm of each step, the threshold-dependent one of all steps (arXiv
+        2011.05280), one with scales and statistics of its own for every step (arXiv 2010.01729), or nothing. Under
+        direct coding, "batch" and "td" normalise the first layer's current once per image, so that the running
+        statistics of "batch" move once per batch and not T times.
     pool : {"avg", "max"}, what "M" stands for
     size : int, optional
         Height and width of the images: the features are then flattened. Without it, they are averaged over positions.
@@ -141,16 +141,11 @@ def spiking_resnet(
         `(16, (16, 1, 1), (32, 1, 2))`. The ResNet19 of Kim et al., arXiv 2211.14406, is
         `(128, (256, 3, 2), (512, 3, 2), (512, 2, 2))`.
     in_channels, classes, steps, beta, threshold, reset, surrogate, norm : as in `spiking_vgg`
-    hidden, bias, linear_bias, output, xavier_gain, seed, **options : as in `spiking_vgg`
+    hidden, bias, linear_bias, output, xavier_gain, seed, **options : as in `spiking_vgg`, with the same errors
 
     Returns
     -------
     SpikingNetwork, images (B, in_channels, H, W) or a sequence of them to logits
-
-    Raises
-    ------
-    ValueError
-        As in `spiking_vgg`.
 
     Examples
     --------

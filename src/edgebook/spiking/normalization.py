@@ -56,10 +56,7 @@ class _BatchNorm(nn.Module):
 
 
 def _steps(x: Tensor) -> Sequence[Tensor]:
-    """Return the steps of (T, B, C, ...), so that gradients come back in the layout of the sequence.
-
-    A sequence that repeats one step is not written out for that.
-    """
+    """Return the steps of (T, B, C, ...), so that gradients come back in its layout; repeated ones stay views."""
     return x.unbind() if x.stride(0) == 0 else x.flatten(0, 1).split_with_sizes([x.shape[1]] * len(x))
 
 

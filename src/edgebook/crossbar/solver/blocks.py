@@ -32,8 +32,7 @@ class Frame(NamedTuple):
 def frame(block: tuple[int, int], grid: tuple[int, int], wiring: Wiring, order: str, like: Tensor) -> Frame:
     """Describe the wires of a grid of blocks of p rows and q columns, in double precision on the device of `like`.
 
-    Those at the left of the grid (rows, columns) have the sources, those at its bottom the senses. `order` names the
-    sides that count as ports, such as "LBTR", in the order of the matrix.
+    Those at its left have the sources, those at its bottom the senses; `order` names the sides that count as ports.
     """
     (p, q), new = block, {"dtype": torch.float64, "device": like.device}
     row, column = torch.arange(p, **new).repeat_interleave(q), torch.arange(q, **new).repeat(p)  # of device k = iq + j

@@ -23,13 +23,7 @@ AT_ONCE = 16384  # devices that PyTorch works on together on a CPU: more only ta
 
 
 def effective_conductance(
-    conductance: Tensor,
-    *,
-    r_word: float,
-    r_bit: float,
-    r_source: float,
-    r_sense: float,
-    backend: Backend = "auto",
+    conductance: Tensor, *, r_word: float, r_bit: float, r_source: float, r_sense: float, backend: Backend = "auto"
 ) -> Tensor:
     r"""Return the matrix that a crossbar multiplies by, all its wire resistances taken into account.
 

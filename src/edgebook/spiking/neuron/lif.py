@@ -77,8 +77,7 @@ def lif(
     strict : bool, whether a membrane at the threshold stays silent (as in snnTorch) or fires (as in SpikingJelly)
     detach_reset : bool, whether gradients ignore that the reset depends on the spike
     delay : bool
-        Whether the subtraction comes one step later, after the leak, as in snnTorch; it changes nothing for the
-        other resets.
+        Whether the subtraction comes one step later, after the leak, as in snnTorch; other resets ignore it.
     membranes : bool, whether to return the membranes as well
     backend : {"auto", "numba", "triton", "torch", "steps"}
         Where to compute; "auto" is "numba" on a CPU and "triton" on a GPU where these are installed, and "torch"
@@ -87,8 +86,7 @@ def lif(
     Returns
     -------
     Tensor or tuple of two Tensors, (T, ...)
-        Spikes, 0 or 1; then on request the membranes :math:`h_t` that were compared with the threshold, before
-        any reset.
+        Spikes, 0 or 1; then on request the membranes :math:`h_t`, before any reset.
 
     Raises
     ------
@@ -110,13 +108,8 @@ class LIF(nn.Module):
 
     Parameters
     ----------
-    beta, threshold, reset : as in `lif`
-    scale_input, surrogate, relative, strict, detach_reset, delay, backend : as in `lif`
-
-    Raises
-    ------
-    ValueError
-        As in `lif`.
+    beta, threshold, reset, scale_input, surrogate, relative, strict, detach_reset, delay, backend
+        As in `lif`, with the same errors.
 
     Examples
     --------
@@ -150,6 +143,6 @@ class LIF(nn.Module):
         return (outputs[0], outputs[1]) if membranes else outputs[0]
 
     def extra_repr(self) -> str:
-        """Return what is printed between the brackets: what differs from one neuron to another at first sight."""
+        """Return what is printed between the brackets."""
         c = self.convention
         return f"beta={c.beta:g}, threshold={c.threshold:g}, reset={c.reset!r}, surrogate={c.surrogate.kind}"

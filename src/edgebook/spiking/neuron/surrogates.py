@@ -1,10 +1,8 @@
 r"""Surrogate gradients: what stands in for the derivative of the spike.
 
-A spike is a step, :math:`s = 1[x > 0]` with `x` the distance of the membrane from the threshold, and its
-derivative is zero almost everywhere.
-Training replaces that derivative by a finite bump around the threshold.
-Names and formulas are snnTorch's where it has them.
-Its function named `triangular` returns a constant of either sign and no triangle; the one here is the papers'.
+A spike is a step, :math:`s = 1[x > 0]` with `x` the distance of the membrane from the threshold. Training replaces its
+derivative, zero almost everywhere, by a finite bump. Names and formulas are snnTorch's where it has them; its function
+`triangular` returns a constant of either sign and no triangle, and the one here is the papers'.
 """
 
 from __future__ import annotations
@@ -151,7 +149,7 @@ def triangular(height: float = 0.3, width: float = 1.0) -> Surrogate:
 
     Parameters
     ----------
-    height, width : float, `a` and `w`: the value at the threshold, and the distance at which it has fallen to zero
+    height, width : float, `a` and `w`: the value at the threshold, and the distance at which it is zero
 
     Returns
     -------
