@@ -107,8 +107,7 @@ def saturated(
     Parameters
     ----------
     history : sequence of sequences of float, (epochs, layers), densities in the order of the epochs
-    window, tolerance, minimum : int, float, int
-        `w`, :math:`\epsilon`, and the number of epochs before which the answer is always no.
+    window, tolerance, minimum : int, float, int, `w`, :math:`\epsilon`, and the epochs before which the answer is no
 
     Returns
     -------

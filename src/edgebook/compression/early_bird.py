@@ -26,8 +26,7 @@ def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
 
     Returns
     -------
-    float
-        0 to 1. Masks of one sparsity s differ by at most 2 min(s, 1 - s): sparse ones meet a tolerance more easily.
+    float, 0 to 1; masks of one sparsity s differ by at most 2 min(s, 1 - s), so sparse ones meet a tolerance sooner
 
     Raises
     ------

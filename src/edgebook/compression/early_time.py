@@ -112,8 +112,8 @@ def select_early_timestep(
     Parameters
     ----------
     model : callable
-        Images (B, ...) to logits (T, B, classes). A `torch.nn.Module` runs in evaluation mode and is then set back;
-        the released code leaves it in training mode, which moves the running statistics of its norms.
+        Images (B, ...) to logits (T, B, classes), in evaluation mode where it is a `torch.nn.Module`; the released code
+        leaves it in training mode, which moves the running statistics of its norms.
     images : Tensor, training images (N, ...); the paper takes 1,000
     threshold : float, as in `pick_timestep`
 

@@ -4,8 +4,7 @@ The loss of arXiv 2207.01382 is the mean of the cross-entropies of all steps,
 
 .. math:: L = \frac1T \sum_t \mathrm{CE}(o_t, y) ,
 
-over as many steps as have been run. (The released code divides by the full T also where it runs fewer steps, which
-only scales the loss of that search.)
+over as many steps as have been run. (The released code divides by the full T also where it runs fewer steps.)
 """
 
 from __future__ import annotations
@@ -75,8 +74,7 @@ def train_masked(
     seed : int, decides the order of the images, and nothing else: the same as in `edgebook.networks.training.fit`
     speed : float, as in `cosine_rate`: 2 repeats the released schedule of Early-Bird's retraining
     loss : callable, outputs and labels to a scalar
-    on_epoch : callable, optional
-        As for `edgebook.networks.fit`. It may change the model, for example the number of steps that it runs.
+    on_epoch : callable, optional, as for `edgebook.networks.fit`; it may change the model's number of steps
 
     Returns
     -------

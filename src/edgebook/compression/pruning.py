@@ -62,7 +62,7 @@ def keep_channels(model: nn.Module, keep: Mapping[str, Sequence[int]], example: 
     """Return a copy of a network in which the named convolutions have only the given output channels.
 
     Batch norm, the inputs of later layers and the other convolutions of a residual sum follow, as found by
-    Torch-Pruning's dependency graph. Weights that stay are unchanged.
+    Torch-Pruning's dependency graph. Weights that stay are unchanged: where the others were zero, so is the function.
 
     Parameters
     ----------

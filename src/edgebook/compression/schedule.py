@@ -15,8 +15,8 @@ class DensityPhase(NamedTuple):
     """What one phase of training showed."""
 
     epochs: int  #: trained until saturation, or the longest allowed
-    history: list[list[float]]  #: (epochs, widths): density of each width in each epoch
-    channels: list[Tensor]  #: float64 (C,) for each width: density of each channel in the last epoch
+    history: list[list[float]]  #: (epochs, widths), density of each width in each epoch
+    channels: list[Tensor]  #: float64 (C,) for each width, density of each channel in the last epoch
 
     @property
     def density(self) -> list[float]:

@@ -1,7 +1,7 @@
 """Which weights stay: the largest of all, the largest of each layer, or as many at random.
 
-Counts are exact to one weight. Equal scores are decided by position (earlier layers and entries stay), so that equal
-inputs give equal masks; a threshold, as in the released code of arXiv 2207.01382, keeps or drops all of a tie at once.
+Counts are exact to one weight. Equal scores are decided by position (earlier layers and entries stay); a threshold, as
+in the released code of arXiv 2207.01382, keeps or drops all of a tie at once.
 """
 
 from __future__ import annotations
@@ -107,8 +107,7 @@ def random_masks(
     ----------
     like : mapping of str to Tensor
     generator : torch.Generator, source of the draws, on the CPU
-    density : {"matched", "uniform"}
-        As many in every layer as there, or the same share in every layer, up to one weight, and as many in all.
+    density : {"matched", "uniform"}, as many in every layer as there, or the same share in each, up to one weight
 
     Returns
     -------

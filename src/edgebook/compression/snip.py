@@ -32,8 +32,7 @@ def snip_scores(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        At initialisation, in the mode in which the gradient is wanted; left as it was, running statistics included.
+    model : torch.nn.Module, in the mode in which the gradient is wanted; left as it was, running statistics too
     batches : iterable of (Tensor, Tensor), images and labels; gradients are averaged before their size is taken
     loss : callable, outputs and labels to a scalar, the mean over the batch
 

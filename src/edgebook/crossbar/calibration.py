@@ -56,8 +56,7 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
     x : Tensor, (N, C, H, W), images
     per : {"layer", "channel"}, one factor for each layer, or factor and offset for each output channel
     reads : int
-        Reads that each layer is fitted on together. A fit on a single one, whose noise all images share, takes that
-        noise for the chip's and serves the next read badly.
+        Reads that each layer is fitted on together; a fit on a single one takes its noise for the chip's.
 
     Returns
     -------

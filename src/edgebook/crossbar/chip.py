@@ -1,9 +1,8 @@
 """One chip: what becomes of weights between programming and reading, folded into weights again.
 
 Devices drift; wires make effective conductances of them, which is where the circuit is solved, once; each read then
-adds its noise. That noise is applied to effective conductances, in proportion, instead of to devices inside the
-circuit: relative to the noise itself this is an error of about 1 % with light wires, 6 % with medium and 35 % with
-heavy ones at 64 x 64.
+adds its noise. That noise is applied to effective conductances, in proportion, and not to devices inside the circuit:
+an error of about 1 % of the noise with light wires, 6 % with medium and 35 % with heavy ones at 64 x 64.
 """
 
 from __future__ import annotations
@@ -36,11 +35,10 @@ class CrossbarConfig:
     ----------
     layout : Layout, devices, bits and tiles
     wires : Wiring, optional, resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal
-    drift : callable, optional
-        Conductance, generator and time to conductances at that time, such as `power_law_drift` with its `mean` bound.
+    drift : callable, optional, (conductance, generator, time) to conductance, as `power_law_drift` with a `mean`
     read : callable, optional
-        Conductance to its deviation from one read to the next, such as `relative_deviation` with its `sigma` bound.
-        Noise is drawn anew in every forward pass, the same for all images and positions in it.
+        Conductance to its deviation in a read, such as `relative_deviation` with a `sigma`. Noise is drawn anew in every
+        forward pass, the same for all images and positions in it.
     time : float, seconds since programming
     linear : bool, map linear layers too
     seed : int
@@ -81,8 +79,8 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
     """Put a matrix of weights on a chip and return the matrix that the chip multiplies by.
 
     Weights with read noise keep mean and variance of the sum over their devices, draws below zero cut off; each read
-    then draws one number for each weight, not for each device: exact below a relative deviation of about 0.25, where
-    next to nothing is cut, and in the two moments above.
+    then draws one number for each weight, not for each device. Below a relative deviation of about 0.25 next to nothing
+    is cut and this is exact; above, only the two moments are.
 
     Parameters
     ----------

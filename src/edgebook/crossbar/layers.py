@@ -117,8 +117,7 @@ def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
     Raises
     ------
     ValueError
-        No layer to map, one that is on a crossbar already, a convolution of another kind, or what `fold` refuses; the
-        layer is named.
+        No layer to map, or one (it is named) that is on a crossbar, of another kind, or refused by `fold`.
 
     Examples
     --------

@@ -3,8 +3,7 @@ r"""Weights as conductances: magnitudes in bit slices, signs in differential pai
 A weight of b bits has a sign and b - 1 bits of magnitude, :math:`q = \mathrm{round}(|w| / w_\max (2^{b-1} - 1))`. The
 magnitude is cut into slices of as many bits as a device holds. Of each pair of devices the one of the weight's sign is
 programmed to the level of the slice, and the other stays at the lowest conductance, so that what a device conducts when
-it is off cancels in the difference. So do cells that no weight uses: they are there, at the lowest conductance, and
-load the lines.
+it is off cancels in the difference. So do cells that no weight uses, and they load the lines.
 
 The mapping follows the recipe of RxNN, which Bhattacharjee et al., arXiv 2305.18416, build on; differential pairs are
 a reconstruction (an offset column cannot give the distortions reported there).
@@ -95,7 +94,7 @@ def read_weights(tiles: Tensor, step: float, shape: Sequence[int], layout: Layou
 
 
 def read_deviations(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
-    """Return the deviations (..., K, N) of weights from those of their devices, which are independent of each other."""
+    """Return the standard deviations (..., K, N) of weights from the independent ones of their devices."""
     pairs = from_tiles(tiles.square().sum(1), shape)  # variances (S, ..., K, N)
     return torch.tensordot(_units(step, layout).square().to(pairs), pairs, dims=1).sqrt()
 

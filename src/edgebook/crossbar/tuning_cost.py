@@ -56,8 +56,7 @@ def tuning_cost(
     model : torch.nn.Module, the plain network, before `on_crossbar`; left as it is
     shape : sequence of int, shape (C, H, W) of one image
     config : CrossbarConfig, says how many devices a weight takes, and whether linear layers are on crossbars
-    tune : {"statistics", "norms", "all"}
-        Running statistics alone, which takes no gradient; scales and shifts of batch norms; or all parameters.
+    tune : {"statistics", "norms", "all"}, running statistics alone, scales and shifts of batch norms, or all parameters
     batch : int, images in the step; from 2 on where a batch norm sees one position only
 
     Returns

@@ -98,7 +98,7 @@ def load_images(
 
     Returns
     -------
-    Images : ``train_x``, ``train_y``, ``test_x``, ``test_y``, ``classes``.
+    Images
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Energy from operation counts, with the 45 nm constants of the edge-AI literature.
 
-An analytical model: arithmetic and, where asked, one memory access per value. It ranks networks; it predicts no device.
+An analytical model: arithmetic and, where asked, one memory access per value; no buffers, control or converters. It
+ranks networks; it predicts no device.
 """
 
 from __future__ import annotations

@@ -29,12 +29,10 @@ def fit(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Images (N, C, H, W) to logits (N, classes), or to whatever else the loss takes. Left in training mode.
+    model : torch.nn.Module, images (N, C, H, W) to logits, or what else the loss takes; left in training mode
     x, y : Tensor, images float32 (N, C, H, W) and labels int64 (N,), on the model's device
     epochs : int, passes over the data; 0 is allowed
-    lr, batch_size : float, int
-        Peak rate of Adam and images per step; batches may be smaller, but never one image, which has no variance.
+    lr, batch_size : float, int, peak rate of Adam, and images per step at most; never one image alone
     seed : int, decides the order of the images, and nothing else
     schedule : {"constant", "cosine"}, learning rate over the whole run
     optimizer : torch.optim.Optimizer, optional, instead of Adam, at its own peak rate; a cosine leaves it at zero

@@ -15,10 +15,10 @@ class Operations(NamedTuple):
 class LayerActivity(NamedTuple):
     """A convolution or linear layer at work on one sample, the mean over a batch."""
 
-    analog: bool  #: whether it multiplies: no neuron came before it, and its inputs were not all -1, 0 or 1
-    evaluations: float  #: how often it ran: T, or once where its current is held
+    analog: bool  #: whether it multiplies, as no neuron came before it, and its inputs were not all -1, 0 or 1
+    evaluations: float  #: how often it ran, T times, or once where its current is held
     macs: int  #: multiply-accumulates of one evaluation if every input were used
-    connections: int  #: those of them that exist: neither to the zero padding nor through a weight of zero
+    connections: int  #: those of them that exist, neither to the zero padding nor through a weight of zero
     rate: float  #: mean of the absolute inputs; an average over a 2x2 pool makes a quarter of each spike
     events: float  #: spikes times the connections that each of them has, summed over all evaluations
 

@@ -22,13 +22,11 @@ class SpikingNetwork(nn.Module):
     Parameters
     ----------
     first : SpikingLayer, holds the image
-    features, hidden : nn.Sequential
-        From its spikes to spikes (T, B, C, H', W'), and from those, averaged or flattened, to spikes (T, B, inputs).
+    features, hidden : nn.Sequential, from spikes to spikes: (T, B, C, H', W'), and averaged or flattened (T, B, inputs)
     linear : nn.Linear, the read-out
     steps : int, number of steps T of direct coding; may be set later
     output : {"steps", "mean", "last"}, what is returned unless a call says otherwise; may be set later
-    channels, size : int and int or None
-        Channels of an image, and its side where it is fixed: features are then flattened, else averaged over positions.
+    channels, size : int and int or None, of an image; where its size is fixed, features are flattened, else averaged
 
     Examples
     --------

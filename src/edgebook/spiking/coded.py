@@ -2,7 +2,6 @@ r"""A spiking network from pixels to logits: standardise, code, run, with fresh 
 
 Source of the two codings: Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133. The other two stand between
 them: both present one image at every step, as direct coding does, and hold what rate coding makes of that image.
-
 An attack must reach through the coding, and has to be bounded before it: hence pixels come in, in [0, 1].
 """
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def direct_coding(currents: Tensor, steps: int) -> Tensor:
-    """Present the same current, meant to be that of a first layer which so runs once per image, at every step.
+    """Present the same current at every step, such as that of a first layer, which so runs once per image.
 
     Parameters
     ----------
@@ -45,8 +45,7 @@ def poisson_coding(
 
     .. math:: P(s_t \ne 0) = \min(1, g |x|), \qquad s_t \in \{0, \mathrm{sign}(x)\}
 
-    The gradient goes straight through the draw: :math:`\partial s_t / \partial x = g`, also where the rate is
-    saturated.
+    The gradient goes straight through the draw: :math:`\partial s_t / \partial x = g`, also at a saturated rate.
 
     Parameters
     ----------
@@ -58,8 +57,7 @@ def poisson_coding(
 
     Returns
     -------
-    Tensor, (T, B, ...)
-        Spikes: 0 and 1, and -1 where signed.
+    Tensor, (T, B, ...), spikes 0 and 1, and -1 where signed
 
     Raises
     ------

@@ -40,8 +40,7 @@ def horizon_loss(logits: Tensor, labels: Tensor, weights: Sequence[float], floor
     Raises
     ------
     ValueError
-        Logits without an axis of steps, another number of labels or weights, a weight or floor below zero or not
-        finite, or weights that are all zero.
+        Logits, labels or weights that do not fit, a weight or floor below zero or not finite, or weights all zero.
 
     Examples
     --------

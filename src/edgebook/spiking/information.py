@@ -34,8 +34,7 @@ def empirical_fisher(
     labels : Tensor, (N,), integers from 0 up
     chunk : int, samples whose gradients are in memory together; the result does not depend on it
     method : {"auto", "vmap", "loop"}
-        `vmap` maps one gradient over a chunk of samples, `loop` takes sample by sample, with the same result; "auto"
-        is `vmap` where PyTorch can map the network.
+        One gradient mapped over a chunk, or sample by sample, with the same result; "auto" maps where PyTorch can.
 
     Returns
     -------
@@ -44,8 +43,7 @@ def empirical_fisher(
     Raises
     ------
     ValueError
-        A network in training mode or without a parameter to learn, outputs of another shape, labels that do not fit,
-        or fewer than one sample in a chunk.
+        A network in training mode or with nothing to learn, outputs or labels that do not fit, or an empty chunk.
     """
     check(network, images, labels)
     return squared_norms(network, images, labels.to(images.device), _given, chunk, method).mean(0)

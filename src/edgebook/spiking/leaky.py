@@ -27,8 +27,7 @@ def to_leaky(neuron: LIF) -> snntorch.Leaky:
 
     Parameters
     ----------
-    neuron : LIF
-        A neuron. Where it scales its input, the caller scales it, for `Leaky` does not: see `LeakyLoop`.
+    neuron : LIF; where it scales its input, the caller of the `Leaky` has to, as `LeakyLoop` does
 
     Returns
     -------
@@ -71,8 +70,7 @@ def from_leaky(leaky: snntorch.Leaky) -> LIF:
 
     Parameters
     ----------
-    leaky : snntorch.Leaky
-        A neuron with one fixed leak and threshold, and the surrogate `atan`, `fast_sigmoid` or one of this package.
+    leaky : snntorch.Leaky, with one fixed leak and threshold, and `atan`, `fast_sigmoid` or a surrogate from here
 
     Returns
     -------

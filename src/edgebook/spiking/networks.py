@@ -1,8 +1,7 @@
 """Spiking networks from plain tuples of widths.
 
-Source of `VGG9`: the code of Kim et al., arXiv 2202.03133.
-
-Convolutions are built channels-last in memory, which is faster on a CPU; images may come in either layout.
+Source of `VGG9`: the code of Kim et al., arXiv 2202.03133. Convolutions are built channels-last in memory, which is
+faster on a CPU; images may come in either layout.
 """
 
 from __future__ import annotations
@@ -65,14 +64,11 @@ def spiking_vgg(
         direct coding, "batch" and "td" normalise the first layer's current once per image, so that the running
         statistics of "batch" move once per batch and not T times.
     pool : {"avg", "max"}, what "M" stands for
-    size : int, optional
-        Height and width of the images: the features are then flattened. Without it, they are averaged over positions.
-    hidden : sequence of int
-        Widths of fully connected layers of neurons before the read-out, with norms as the convolutions have.
+    size : int, optional, height and width of the images; features are then flattened, else averaged over positions
+    hidden : sequence of int, widths of fully connected layers of neurons before the read-out, with norms too
     bias, linear_bias : bool, whether convolutions, and whether linear layers have a bias
     output : {"steps", "mean", "last"}, what a call returns: the logits of all steps, their mean, or the last of them
-    xavier_gain : float, optional
-        Gain of uniform Xavier weights, and biases of zero; without it, weights are drawn as PyTorch does.
+    xavier_gain : float, optional, of uniform Xavier weights, with biases of zero; without it, as PyTorch draws
     seed : int, decides the weights
     **options : `scale_input`, `relative`, `strict`, `detach_reset`, `delay` and `backend` of `edgebook.spiking.lif`
 

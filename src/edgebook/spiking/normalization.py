@@ -64,8 +64,7 @@ class StepBatchNorm(_BatchNorm):
     """Ordinary batch norm, called once per step: each step is normalised by its own batch.
 
     The running statistics, which evaluation uses for every step, are so updated T times per sequence.
-    Source: the code of Kim et al., *Exploring Temporal Information Dynamics in Spiking Neural Networks*, arXiv
-    2211.14406.
+    Source: the code of Kim et al., arXiv 2211.14406.
     """
 
     def __init__(self, channels: int) -> None:

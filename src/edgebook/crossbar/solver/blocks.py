@@ -24,9 +24,9 @@ from edgebook.crossbar.solver.wiring import Wiring
 class Frame(NamedTuple):
     """All of a grid of (br, bc) equal blocks that does not depend on the devices."""
 
-    drive: Tensor  #: `P` (br, bc, pq, ports): device voltages per input if no device drew current
-    wires: Tensor  #: `Z` (br, bc, pq, pq): what a current through one device takes from the voltage of another, ohms
-    rest: Tensor  #: :math:`H_0` (br, bc, ports, ports): the block without devices
+    drive: Tensor  #: `P` (br, bc, pq, ports), device voltages per input if no device drew current
+    wires: Tensor  #: `Z` (br, bc, pq, pq), what a current through one device takes from the voltage of another, ohms
+    rest: Tensor  #: :math:`H_0` (br, bc, ports, ports), the block without devices
 
 
 def frame(block: tuple[int, int], grid: tuple[int, int], wiring: Wiring, order: str, like: Tensor) -> Frame:

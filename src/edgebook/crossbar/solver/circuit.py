@@ -49,9 +49,6 @@ def effective_conductance(
                                  |            |             |
                                 I0           I1            In    virtual ground
 
-    `r_word` lies between neighbouring columns and `r_bit` between neighbouring rows, `r_source` between a source and
-    its first device, `r_sense` between a last device and ground.
-
     The circuit is linear, hence :math:`I = V G_{\mathrm{eff}}` exactly, for every input: ``voltages @ effective``.
     All is computed in double precision; every entry agrees with nodal analysis to 1e-12 or better, also where zero
     wires and six decades of conductance meet. Column sums and row sums never exceed those of `conductance`, single
@@ -70,8 +67,8 @@ def effective_conductance(
     Raises
     ------
     ValueError
-        A conductance that is negative or not finite (its position is named), a wrong shape or type, a resistance that
-        is negative or not finite (its name is given), or a backend that cannot be had.
+        A conductance (its position is named) or resistance that is negative or not finite, a wrong shape or type, or a
+        backend that cannot be had.
 
     Examples
     --------

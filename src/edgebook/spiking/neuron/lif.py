@@ -70,23 +70,19 @@ def lif(
     beta : float, share of the membrane that is left after a step, in [0, 1]
     threshold : float, :math:`\theta`, above zero
     reset : {"zero", "subtract", "none"}, what a spike does to the membrane
-    scale_input : bool
-        Whether the current is multiplied by :math:`1 - \beta`, so that the membrane is a running mean of it.
+    scale_input : bool, whether the current is multiplied by :math:`1 - \beta`; the membrane is then its running mean
     surrogate : Surrogate, stands in for the derivative of the spike: `atan()`, `fast_sigmoid()` or `triangular()`
     relative : bool, whether the surrogate sees :math:`h / \theta - 1` instead of :math:`h - \theta`
     strict : bool, whether a membrane at the threshold stays silent (as in snnTorch) or fires (as in SpikingJelly)
     detach_reset : bool, whether gradients ignore that the reset depends on the spike
-    delay : bool
-        Whether the subtraction comes one step later, after the leak, as in snnTorch; other resets ignore it.
+    delay : bool, whether a subtraction comes one step later, after the leak, as in snnTorch
     membranes : bool, whether to return the membranes as well
     backend : {"auto", "numba", "triton", "torch", "steps"}
-        Where to compute; "auto" is "numba" on a CPU and "triton" on a GPU where these are installed, and "torch"
-        elsewhere; "steps" can be differentiated twice.
+        "auto" is "numba" on a CPU and "triton" on a GPU where installed, else "torch"; "steps" has second derivatives.
 
     Returns
     -------
-    Tensor or tuple of two Tensors, (T, ...)
-        Spikes, 0 or 1; then on request the membranes :math:`h_t`, before any reset.
+    Tensor or tuple of two Tensors, (T, ...), spikes, 0 or 1, and on request the membranes :math:`h_t`, before any reset
 
     Raises
     ------

@@ -144,8 +144,7 @@ def fast_sigmoid(slope: float = 25.0) -> Surrogate:
 def triangular(height: float = 0.3, width: float = 1.0) -> Surrogate:
     r"""Triangle: :math:`a \max(0, 1 - |x| / w)`.
 
-    Source: the code of Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133, where `a` is 0.3 and `w`
-    the threshold.
+    Source: the code of Kim et al., arXiv 2202.03133, where `a` is 0.3 and `w` the threshold.
 
     Parameters
     ----------
