@@ -37,8 +37,8 @@ class CrossbarConfig:
     wires : Wiring, optional, resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal
     drift : callable, optional, (conductance, generator, time) to conductance, as `power_law_drift` with a `mean`
     read : callable, optional
-        Conductance to its deviation in a read, such as `relative_deviation` with a `sigma`. Noise is drawn anew in every
-        forward pass, the same for all images and positions in it.
+        Conductance to its deviation in a read, such as `relative_deviation` with a `sigma`. Noise is drawn anew in
+        every forward pass, the same for all images and positions in it.
     time : float, seconds since programming
     linear : bool, map linear layers too
     seed : int

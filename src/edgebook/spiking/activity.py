@@ -15,7 +15,7 @@ class Operations(NamedTuple):
 class LayerActivity(NamedTuple):
     """A convolution or linear layer at work on one sample, the mean over a batch."""
 
-    analog: bool  #: whether it multiplies, as no neuron came before it, and its inputs were not all -1, 0 or 1
+    analog: bool  #: whether it multiplies, with no neuron before it and inputs that are not all -1, 0 or 1
     evaluations: float  #: how often it ran, T times, or once where its current is held
     macs: int  #: multiply-accumulates of one evaluation if every input were used
     connections: int  #: those of them that exist, neither to the zero padding nor through a weight of zero

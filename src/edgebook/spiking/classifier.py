@@ -26,7 +26,7 @@ class SpikingNetwork(nn.Module):
     linear : nn.Linear, the read-out
     steps : int, number of steps T of direct coding; may be set later
     output : {"steps", "mean", "last"}, what is returned unless a call says otherwise; may be set later
-    channels, size : int and int or None, of an image; where its size is fixed, features are flattened, else averaged
+    channels, size : int, and int or None, of an image; where its size is fixed, features are flattened, else averaged
 
     Examples
     --------

@@ -68,7 +68,7 @@ def spiking_vgg(
     hidden : sequence of int, widths of fully connected layers of neurons before the read-out, with norms too
     bias, linear_bias : bool, whether convolutions, and whether linear layers have a bias
     output : {"steps", "mean", "last"}, what a call returns: the logits of all steps, their mean, or the last of them
-    xavier_gain : float, optional, of uniform Xavier weights, with biases of zero; without it, as PyTorch draws
+    xavier_gain : float, optional, gain of uniform Xavier weights, with biases of zero; without it, as PyTorch draws
     seed : int, decides the weights
     **options : `scale_input`, `relative`, `strict`, `detach_reset`, `delay` and `backend` of `edgebook.spiking.lif`
 

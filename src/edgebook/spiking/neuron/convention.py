@@ -76,7 +76,7 @@ def constants(convention: Convention, dtype: DTypeLike) -> NDArray[np.floating]:
     """Return the numbers that the recurrence computes with, in the precision of its arrays.
 
     The three resets share one formula, `decay * (h * (1 - hard * s) - soft * s) - late * s`, whose unused terms
-    vanish exactly. "At least the threshold" is "above the next smaller number", so that one comparison serves both.
+    vanish exactly. "At least the threshold" is "above the next smaller number", so one comparison serves all neurons.
     """
     precision = np.dtype(dtype).type
     threshold = precision(convention.threshold)
