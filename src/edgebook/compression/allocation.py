@@ -13,20 +13,15 @@ def scale_to_cost(
 ) -> tuple[int, ...]:
     r"""Round :math:`s \cdot \text{shape}` to integers such that their cost comes nearest to the target.
 
-    The scale `s` is found by bisection on :math:`\lfloor s \cdot \text{shape} \rfloor`; layers are then rounded up
-    where that brings the cost nearer. No width is thus more than one away from the exact proportion,
-    unless the minimum asks for more.
+    The scale `s` is found by bisection, rounding down; layers are then rounded up where that brings the cost nearer.
+    No width is more than one away from the exact proportion, unless the minimum asks for more.
 
     Parameters
     ----------
-    shape : sequence of float, (layers,)
-        Positive relative widths.
-    target : float
-        The cost to match, for example the MACs of another network.
-    cost : callable
-        Widths to cost; must not fall when a width grows.
-    minimum : int
-        Smallest width allowed.
+    shape : sequence of float, (layers,), positive relative widths
+    target : float, the cost to match, for example the MACs of another network
+    cost : callable, widths to cost; must not fall when a width grows
+    minimum : int, smallest width allowed
 
     Returns
     -------
@@ -64,8 +59,7 @@ def random_shape(widths: Sequence[int], generator: torch.Generator) -> list[floa
 
     Returns
     -------
-    list of float, (layers,)
-        Relative widths, for `scale_to_cost`.
+    list of float, (layers,), relative widths, for `scale_to_cost`
     """
     exponents = 2 * torch.rand(len(widths), generator=generator, dtype=torch.float64) - 1
     return [width * 2.0 ** float(e) for width, e in zip(widths, exponents, strict=True)]

@@ -20,8 +20,7 @@ def activation_density(activations: Tensor) -> float:
 
     Parameters
     ----------
-    activations : Tensor
-        Activations of one layer after its non-linearity, of any shape with at least one element.
+    activations : Tensor, activations of one layer after its non-linearity, of any shape with at least one element
 
     Returns
     -------
@@ -47,8 +46,7 @@ class DensityMeter:
     Parameters
     ----------
     model : torch.nn.Module
-    names : iterable of str
-        Modules (usually ReLUs) with outputs (N, C, ...).
+    names : iterable of str, modules (usually ReLUs) with outputs (N, C, ...)
 
     Raises
     ------
@@ -85,13 +83,7 @@ class DensityMeter:
         return {name: float(self.channel_density()[name].mean()) for name in self._names}
 
     def channel_density(self) -> dict[str, Tensor]:
-        """Return the density of each channel of each module, float64 (C,).
-
-        Raises
-        ------
-        ValueError
-            Nothing has passed through the model since the last reset.
-        """
+        """Return the density of each channel of each module, float64 (C,); refuse where nothing has been counted."""
         if not self._seen:
             raise ValueError("Nothing has been measured yet: run the model while the meter is attached.")
         return {name: self._active[name].double() / self._seen[name] for name in self._names}
@@ -114,10 +106,8 @@ def saturated(
 
     Parameters
     ----------
-    history : sequence of sequences of float, (epochs, layers)
-        Densities in the order of the epochs.
-    window, tolerance, minimum : int, float, int
-        `w`, :math:`\epsilon`, and the number of epochs before which the answer is always no.
+    history : sequence of sequences of float, (epochs, layers), densities in the order of the epochs
+    window, tolerance, minimum : int, float, int, `w`, :math:`\epsilon`, and the epochs before which the answer is no
 
     Returns
     -------
@@ -145,10 +135,8 @@ def shrink_widths(widths: Sequence[int], densities: Sequence[float], *, minimum:
     Parameters
     ----------
     widths : sequence of int, (layers,)
-    densities : sequence of float, (layers,)
-        Density of each layer, in [0, 1].
-    minimum : int
-        The smallest width, :math:`C_{\min}`.
+    densities : sequence of float, (layers,), density of each layer, in [0, 1]
+    minimum : int, the smallest width, :math:`C_{\min}`
 
     Returns
     -------

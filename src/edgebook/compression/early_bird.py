@@ -3,13 +3,10 @@ r"""Early-Bird tickets: stop looking for a mask as soon as it no longer changes.
 Sources: You et al., *Drawing Early-Bird Tickets*, arXiv 1909.11957, for channels; for single weights, as here, Kim et
 al., arXiv 2207.01382, and its code.
 
-The released code advances the learning rate of the retraining twice in every epoch, so that it falls to zero at half
-time and climbs back:
+The released code advances the learning rate twice an epoch, so that it falls to zero at half time and climbs back:
 
 .. math:: \eta_e = \frac{\eta_0}{2} \left(1 + \cos \frac{\pi s e}{E}\right),
     \qquad s = 1 \text{ (cosine annealing)}, \quad s = 2 \text{ (as released)} .
-
-`cosine_rate` gives both, so that what this does to the accuracy of a ticket can be measured.
 """
 
 from __future__ import annotations
@@ -25,14 +22,11 @@ def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
 
     Parameters
     ----------
-    first, second : mapping of str to Tensor
-        Masks of the same names and shapes.
+    first, second : mapping of str to Tensor, masks of the same names and shapes
 
     Returns
     -------
-    float
-        0 to 1. Two masks of the same sparsity s differ by at most 2 min(s, 1 - s), so a tolerance is easier to meet the
-        sparser they are.
+    float, 0 to 1; masks of one sparsity s differ by at most 2 min(s, 1 - s), so sparse ones meet a tolerance sooner
 
     Raises
     ------
@@ -52,12 +46,9 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
 
     Parameters
     ----------
-    history : sequence of mappings of str to Tensor
-        One set of masks per epoch, the newest last.
-    window : int
-        Masks that are compared, the newest included; at least 2. No bird is found in fewer epochs.
-    tolerance : float
-        Share of entries that may differ, not included.
+    history : sequence of mappings of str to Tensor, one set of masks per epoch, the newest last
+    window : int, masks that are compared, the newest included, at least 2; no bird is found in fewer epochs
+    tolerance : float, share of entries that may differ, not included
 
     Returns
     -------
@@ -81,12 +72,9 @@ def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:
 
     Parameters
     ----------
-    done : float
-        Share of the epochs that is over, 0 to 1.
-    peak : float
-        Rate at the start.
-    speed : float
-        How often the schedule is advanced per epoch: 1 as intended, 2 as in the released retraining.
+    done : float, share of the epochs that is over, 0 to 1
+    peak : float, rate at the start
+    speed : float, how often the schedule is advanced per epoch: 1 as intended, 2 as in the released retraining
 
     Returns
     -------

@@ -4,8 +4,8 @@ With :math:`P_t = \operatorname{softmax}(\frac1t \sum_{i \le t} o_i)` of the log
 
 .. math:: d_t = \mathrm{KL}(P_t \,\|\, P_T), \qquad T' = \min \{ t \ge 2 : d_t / d_2 < \lambda \} .
 
-Since :math:`d_2 / d_2 = 1`, the rule cannot return its first candidate for any :math:`\lambda \le 1`: it asks how fast
-the divergence falls, not how small it is. And as :math:`d_T = 0`, it always returns some step for :math:`\lambda > 0`.
+As :math:`d_2 / d_2 = 1`, the rule never returns its first candidate for :math:`\lambda \le 1`: it asks how fast the
+divergence falls, not how small it is. As :math:`d_T = 0`, it returns some step for any :math:`\lambda > 0`.
 
 Source: Kim et al., arXiv 2207.01382. The released code takes the divergence the other way round and its mean over
 classes, which is a constant factor, and divides by the largest candidate: it can return the first one, but only where
@@ -37,13 +37,11 @@ def divergence_curve(logits: Tensor) -> list[float]:
 
     Parameters
     ----------
-    logits : Tensor, (T, B, classes)
-        Of each step; their running mean is what predicts.
+    logits : Tensor, (T, B, classes), of each step; their running mean is what predicts
 
     Returns
     -------
-    list of float, (T - 1,)
-        Mean over the batch, in nats.
+    list of float, (T - 1,), mean over the batch, in nats
 
     Raises
     ------
@@ -65,15 +63,12 @@ def pick_timestep(curve: list[float], *, threshold: float = 0.6) -> int:
 
     Parameters
     ----------
-    curve : list of float
-        What `divergence_curve` returned.
-    threshold : float
-        :math:`\\lambda`, not negative.
+    curve : list of float, what `divergence_curve` returned
+    threshold : float, :math:`\\lambda`, not negative
 
     Returns
     -------
-    int
-        A number of steps. Where the curve begins at 0, nothing differs and the first candidate is returned.
+    int, a number of steps; the first candidate where the curve begins at 0, for nothing differs then
 
     Raises
     ------
@@ -93,8 +88,7 @@ def normalise_curve(curve: list[float]) -> list[float]:
 
     Parameters
     ----------
-    curve : list of float
-        What `divergence_curve` returned.
+    curve : list of float, what `divergence_curve` returned
 
     Returns
     -------
@@ -118,12 +112,10 @@ def select_early_timestep(
     Parameters
     ----------
     model : callable
-        Images (B, ...) to logits (T, B, classes). A `torch.nn.Module` runs in evaluation mode and is then set back;
-        the released code leaves it in training mode, which moves the running statistics of its norms.
-    images : Tensor
-        Training images (N, ...); the paper takes 1,000.
-    threshold : float
-        As in `pick_timestep`.
+        Images (B, ...) to logits (T, B, classes), in evaluation mode where it is a `torch.nn.Module`; the released code
+        leaves it in training mode, which moves the running statistics of its norms.
+    images : Tensor, training images (N, ...); the paper takes 1,000
+    threshold : float, as in `pick_timestep`
 
     Returns
     -------

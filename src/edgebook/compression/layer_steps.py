@@ -5,9 +5,8 @@ current once per image and not at each step, so an image costs
 
 .. math:: N(T) = 1 + (L - 1)\, T
 
-layer-steps forward in a network of `L` layers; a backward pass is a fixed multiple and cancels in ratios. A search that
-runs at T' instead of T therefore saves at most :math:`N(T) / N(T') < T / T'`: 21 / 13, about 1.62, for 5 layers from
-5 steps to 3, and 5 / 3 only in the limit of deep networks.
+layer-steps forward in a network of `L` layers; a backward pass is a fixed multiple and cancels in ratios. A search at
+T' instead of T saves at most :math:`N(T) / N(T') < T / T'`: about 1.62 for 5 layers from 5 steps to 3, not 5 / 3.
 """
 
 from __future__ import annotations
@@ -36,15 +35,12 @@ def search_layer_steps(phases: Sequence[SearchPhase], layers: int) -> float:
 
     Parameters
     ----------
-    phases : sequence of SearchPhase
-        All training that the search needs; the final training of the ticket is not part of it.
-    layers : int
-        Layers with weights.
+    phases : sequence of SearchPhase, all training that the search needs, without the final one of the ticket
+    layers : int, layers with weights
 
     Returns
     -------
-    float
-        Forward layer-steps.
+    float, forward layer-steps
 
     Raises
     ------
@@ -61,10 +57,8 @@ def largest_saving(layers: int, steps: int, early: int) -> float:
 
     Parameters
     ----------
-    layers : int
-        Layers with weights.
-    steps, early : int
-        T and T'.
+    layers : int, layers with weights
+    steps, early : int, T and T'
 
     Returns
     -------

@@ -4,8 +4,7 @@ The loss of arXiv 2207.01382 is the mean of the cross-entropies of all steps,
 
 .. math:: L = \frac1T \sum_t \mathrm{CE}(o_t, y) ,
 
-over as many steps as have been run. (The released code divides by the full T also where it runs fewer steps, which
-only scales the loss of that search.)
+over as many steps as have been run. (The released code divides by the full T also where it runs fewer steps.)
 """
 
 from __future__ import annotations
@@ -29,13 +28,11 @@ def step_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Parameters
     ----------
     logits : Tensor, (T, B, classes)
-    labels : Tensor, (B,)
-        int64.
+    labels : Tensor, (B,), int64
 
     Returns
     -------
-    Tensor, ()
-        In nats.
+    Tensor, (), in nats
 
     Raises
     ------
@@ -68,27 +65,16 @@ def train_masked(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Pruned by the masks at once; left in training mode.
-    x, y : Tensor
-        Images (N, ...) and labels int64 (N,), on the model's device.
-    masks : mapping of str to Tensor
-        Which weights are alive; weights without a mask are free.
-    epochs : int
-        Passes over the data, over which the learning rate goes through its schedule; 0 is allowed.
-    lr : float
-        Rate at the start, of a fresh SGD with momentum 0.9 and weight decay 5e-4.
-    batch_size : int
-        Images per step; the batches of an epoch differ by at most one image.
-    seed : int
-        Decides the order of the images, and nothing else: the same as in `edgebook.networks.training.fit`.
-    speed : float
-        As in `cosine_rate`: 2 repeats the released schedule of Early-Bird's retraining.
-    loss : callable
-        Outputs and labels to a scalar.
-    on_epoch : callable, optional
-        Called after each epoch with its number, from 1; returning True ends the training. It may change the model,
-        for example the number of steps that it runs from now on.
+    model : torch.nn.Module, pruned by the masks at once; left in training mode
+    x, y : Tensor, images (N, ...) and labels int64 (N,), on the model's device
+    masks : mapping of str to Tensor, which weights are alive; weights without a mask are free
+    epochs : int, passes over the data, over which the learning rate goes through its schedule; 0 is allowed
+    lr : float, rate at the start, of a fresh SGD with momentum 0.9 and weight decay 5e-4
+    batch_size : int, images per step; the batches of an epoch differ by at most one image
+    seed : int, decides the order of the images, and nothing else: the same as in `edgebook.networks.training.fit`
+    speed : float, as in `cosine_rate`: 2 repeats the released schedule of Early-Bird's retraining
+    loss : callable, outputs and labels to a scalar
+    on_epoch : callable, optional, as for `edgebook.networks.fit`; it may change the model's number of steps
 
     Returns
     -------

@@ -3,10 +3,9 @@
 A mask is a bool tensor of the shape of its weight, and masks are a plain dictionary of them. They therefore go through
 `torch.save` and `torch.load(..., weights_only=True)` as they are, and through JSON by `pack_masks`.
 
-`torch.nn.utils.prune` is not used, but is the reference of the tests: it renames each weight to `weight_orig` and
-recomputes it before every call, so that rewinding, saving and the optimiser would all have to know which weights are
-pruned. Its global ranking also fails on weights that lie channels-last in memory, as those of this package's networks
-do. Here a pruned network is an ordinary network with zeros in it.
+`torch.nn.utils.prune` is the reference of the tests alone: it renames each weight to `weight_orig`, which rewinding,
+saving and the optimiser would have to know, and its global ranking fails on weights that lie channels-last in memory.
+Here a pruned network is an ordinary network with zeros in it.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
     Returns
     -------
-    dict of str to torch.nn.Parameter
-        By name, in the order of the modules; a weight that two layers share counts once.
+    dict of str to torch.nn.Parameter, by name, in the order of the modules; a weight that two layers share counts once
     """
     found: dict[str, nn.Parameter] = {}
     for name, module in model.named_modules():
@@ -53,8 +51,7 @@ def dense_masks(model: nn.Module) -> Masks:
 
     Returns
     -------
-    dict of str to Tensor
-        Bool tensors of the shapes of the weights, on their devices.
+    dict of str to Tensor, bool tensors of the shapes of the weights, on their devices
     """
     return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable_weights(model).items()}
 
@@ -70,21 +67,17 @@ def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mappin
     """Set pruned weights to zero now and after every step of an optimiser, whatever it does in a step.
 
     Masking gradients is not enough: momentum, the moments of Adam and decoupled weight decay move weights whose
-    gradient is zero. (An optimiser that evaluates the loss several times within a step, such as L-BFGS, sees weights in
-    between that are not zero.)
+    gradient is zero. (One that evaluates the loss several times in a step, as L-BFGS, sees others in between.)
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
-        Any optimiser of the model's parameters.
+    optimizer : torch.optim.Optimizer, any optimiser of the model's parameters
     model : torch.nn.Module
-    masks : mapping of str to Tensor
-        Weights without a mask are free.
+    masks : mapping of str to Tensor, weights without a mask are free
 
     Returns
     -------
-    torch.utils.hooks.RemovableHandle
-        Its `remove` lets the weights go.
+    torch.utils.hooks.RemovableHandle, its `remove` lets the weights go
 
     Raises
     ------
@@ -125,8 +118,7 @@ def sparsity(masks: Mapping[str, Tensor]) -> float:
 
     Returns
     -------
-    float
-        0 (dense) to 1. It is taken over prunable weights alone; counting norms and biases too makes it smaller.
+    float, 0 (dense) to 1, over prunable weights alone; counting norms and biases too makes it smaller
 
     Raises
     ------
@@ -153,8 +145,7 @@ def layer_density(masks: Mapping[str, Tensor]) -> dict[str, float]:
 
     Returns
     -------
-    dict of str to float
-        0 to 1, by the name of the weight.
+    dict of str to float, 0 to 1, by the name of the weight
     """
     return {name: int(mask.count_nonzero()) / mask.numel() for name, mask in masks.items()}
 
@@ -168,8 +159,7 @@ def pack_masks(masks: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
 
     Returns
     -------
-    dict of str to dict
-        For each name its ``shape``, and its ``bits`` in base64.
+    dict of str to dict, for each name its ``shape``, and its ``bits`` in base64
     """
 
     def bits(mask: Tensor) -> str:
@@ -187,8 +177,7 @@ def unpack_masks(packed: Mapping[str, Mapping[str, Any]]) -> Masks:
 
     Returns
     -------
-    dict of str to Tensor
-        The masks, on the CPU.
+    dict of str to Tensor, the masks, on the CPU
     """
     masks = {}
     for name, entry in packed.items():

@@ -15,13 +15,11 @@ def filter_norms(model: nn.Module, convolutions: Sequence[str]) -> Tensor:
     Parameters
     ----------
     model : torch.nn.Module
-    convolutions : sequence of str
-        Names of convolutions with weights (C, inputs, k, k) of the same C.
+    convolutions : sequence of str, names of convolutions with weights (C, inputs, k, k) of the same C
 
     Returns
     -------
-    Tensor
-        Norms (C,).
+    Tensor, norms (C,)
 
     Raises
     ------
@@ -40,12 +38,9 @@ def top_channels(score: Tensor, count: int, *, tie_break: Tensor | None = None) 
 
     Parameters
     ----------
-    score : Tensor
-        One value per channel (C,); larger is better.
-    count : int
-        Channels to choose, 1 to C.
-    tie_break : Tensor, optional
-        Decides between equal scores (C,); what is still equal goes by the lower index.
+    score : Tensor, one value per channel (C,); larger is better
+    count : int, channels to choose, 1 to C
+    tie_break : Tensor, optional, decides between equal scores (C,); what is still equal goes by the lower index
 
     Returns
     -------
@@ -66,22 +61,18 @@ def top_channels(score: Tensor, count: int, *, tie_break: Tensor | None = None) 
 def keep_channels(model: nn.Module, keep: Mapping[str, Sequence[int]], example: Tensor) -> nn.Module:
     """Return a copy of a network in which the named convolutions have only the given output channels.
 
-    All that depends on them follows (batch norm, the inputs of later layers, the other convolutions of a
-    residual sum), as found by Torch-Pruning's dependency graph.
-    Weights that stay are unchanged, so where the removed channels were zero the function is too.
+    Batch norm, the inputs of later layers and the other convolutions of a residual sum follow, as found by
+    Torch-Pruning's dependency graph. Weights that stay are unchanged: where the others were zero, so is the function.
 
     Parameters
     ----------
     model : torch.nn.Module
-    keep : mapping of convolution name to channel indices
-        One entry per group of coupled convolutions.
-    example : Tensor
-        An input (1, C, H, W) with which the graph is traced.
+    keep : mapping of convolution name to channel indices, one entry per group of coupled convolutions
+    example : Tensor, an input (1, C, H, W) with which the graph is traced
 
     Returns
     -------
-    torch.nn.Module
-        The smaller network, in the mode of the original.
+    torch.nn.Module, the smaller network, in the mode of the original
 
     Raises
     ------

@@ -15,8 +15,8 @@ class DensityPhase(NamedTuple):
     """What one phase of training showed."""
 
     epochs: int  #: trained until saturation, or the longest allowed
-    history: list[list[float]]  #: (epochs, widths): density of each width in each epoch
-    channels: list[Tensor]  #: float64 (C,) for each width: density of each channel in the last epoch
+    history: list[list[float]]  #: (epochs, widths), density of each width in each epoch
+    channels: list[Tensor]  #: float64 (C,) for each width, density of each channel in the last epoch
 
     @property
     def density(self) -> list[float]:
@@ -40,13 +40,10 @@ def density_phase(
     Parameters
     ----------
     model : torch.nn.Module
-    activations : sequence of sequences of str
-        For each width, the ReLU modules that have it.
+    activations : sequence of sequences of str, for each width, the ReLU modules that have it
     train : callable
-        Trains the model and calls its argument after each epoch, ending when that returns True;
-        returns the epochs trained.
-    window, tolerance : int, float
-        As for `saturated`.
+        Trains the model, calls its argument after each epoch until that returns True, and returns the epochs trained.
+    window, tolerance : int, float, as for `saturated`
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Which weights stay: the largest of all, the largest of each layer, or as many at random.
 
-Counts are exact to one weight. Equal scores are decided by position (earlier layers and entries stay), so that equal
-inputs give equal masks; a threshold, as in the released code of arXiv 2207.01382, keeps or drops all of a tie at once.
+Counts are exact to one weight. Equal scores are decided by position (earlier layers and entries stay); a threshold, as
+in the released code of arXiv 2207.01382, keeps or drops all of a tie at once.
 """
 
 from __future__ import annotations
@@ -30,16 +30,13 @@ def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, T
 
     Parameters
     ----------
-    scores : mapping of str to Tensor
-        One score per weight, by name; larger is better.
+    scores : mapping of str to Tensor, one score per weight, by name; larger is better
     count : int
-    masks : mapping of str to Tensor, optional
-        Only their living entries can stay; without them, all can.
+    masks : mapping of str to Tensor, optional, only their living entries can stay; without them, all can
 
     Returns
     -------
-    dict of str to Tensor
-        Masks with exactly `count` living entries.
+    dict of str to Tensor, masks with exactly `count` living entries
 
     Raises
     ------
@@ -69,13 +66,10 @@ def prune_by_magnitude(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Its weights are read and not changed.
+    model : torch.nn.Module, its weights are read and not changed
     masks : mapping of str to Tensor
-    fraction : float
-        Share of the living weights to prune, in [0, 1].
-    scope : {"global", "layer"}
-        One ranking over all layers, or that fraction of every layer.
+    fraction : float, share of the living weights to prune, in [0, 1]
+    scope : {"global", "layer"}, one ranking over all layers, or that fraction of every layer
 
     Returns
     -------
@@ -107,21 +101,17 @@ def random_masks(
 ) -> Masks:
     """Draw masks at random that keep as many weights as other masks do.
 
-    A ticket differs from a random mask in how much each layer keeps, and in which weights it keeps. Matched densities
-    leave only the second difference, uniform ones leave both.
+    A ticket differs in how much each layer keeps and in which weights; matched densities leave only the second.
 
     Parameters
     ----------
     like : mapping of str to Tensor
-    generator : torch.Generator
-        Source of the draws, on the CPU.
-    density : {"matched", "uniform"}
-        As many in every layer as there, or the same share in every layer, up to one weight, and as many in all.
+    generator : torch.Generator, source of the draws, on the CPU
+    density : {"matched", "uniform"}, as many in every layer as there, or the same share in each, up to one weight
 
     Returns
     -------
-    dict of str to Tensor
-        Masks of the same shapes and devices.
+    dict of str to Tensor, masks of the same shapes and devices
 
     Raises
     ------

@@ -32,18 +32,13 @@ def snip_scores(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        At initialisation, in the mode in which the gradient is wanted. Parameters, gradients and running statistics
-        are left as they were.
-    batches : iterable of (Tensor, Tensor)
-        Images and labels; gradients are averaged over batches before their size is taken.
-    loss : callable
-        Outputs and labels to a scalar, the mean over the batch.
+    model : torch.nn.Module, in the mode in which the gradient is wanted; left as it was, running statistics too
+    batches : iterable of (Tensor, Tensor), images and labels; gradients are averaged before their size is taken
+    loss : callable, outputs and labels to a scalar, the mean over the batch
 
     Returns
     -------
-    dict of str to Tensor
-        Scores of the shapes of the weights, not negative.
+    dict of str to Tensor, scores of the shapes of the weights, not negative
 
     Raises
     ------

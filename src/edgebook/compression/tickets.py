@@ -2,9 +2,7 @@
 
 Sources: Frankle and Carbin, *The Lottery Ticket Hypothesis*, arXiv 1803.03635; late rewinding: Frankle et al., *Linear
 Mode Connectivity and the Lottery Ticket Hypothesis*, arXiv 1912.05671; in spiking networks: Kim et al., *Exploring
-Lottery Ticket Hypothesis in Spiking Neural Networks*, arXiv 2207.01382.
-
-Any `torch.nn.Module` will do; nothing here knows about spikes.
+Lottery Ticket Hypothesis in Spiking Neural Networks*, arXiv 2207.01382. Any `torch.nn.Module` will do.
 """
 
 from __future__ import annotations
@@ -38,15 +36,13 @@ def copy_parameters(model: nn.Module) -> dict[str, Tensor]:
 def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
     """Set a network back to earlier parameters and prune it, in place.
 
-    Living weights, biases and norms get their earlier values bit by bit, pruned weights are zero.
-    The running statistics of batch norm stay as they are, as in the paper's code: they belong to neither set of
-    weights, so measure a rewound network only after it has been trained.
+    Living weights, biases and norms get their earlier values bit by bit, pruned weights are zero. Running statistics
+    stay as they are, as in the paper's code: measure a rewound network only after it has been trained.
 
     Parameters
     ----------
     model : torch.nn.Module
-    parameters : mapping of str to Tensor
-        What `copy_parameters` returned.
+    parameters : mapping of str to Tensor, what `copy_parameters` returned
     masks : mapping of str to Tensor
 
     Raises
@@ -84,30 +80,23 @@ def iterative_pruning(
 ) -> Iterator[PruningRound]:
     """Iterative magnitude pruning with late rewinding: yield each round once it is trained.
 
-    The first round trains the dense network. Every later one prunes a fraction of the living weights by their size at
-    the end of the round before, sets all parameters back to what they were after `rewind_epoch` epochs of the *first*
-    round, and trains again.
+    The first round trains the dense network. Every later one prunes a fraction of the living weights by their size,
+    sets all parameters back to what they were after `rewind_epoch` epochs of the *first* round, and trains again.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Trained in place. Between two rounds it holds the weights at the end of a round.
+    model : torch.nn.Module, trained in place; between two rounds it holds the weights at the end of a round
     train : callable
         `train(index, masks, on_epoch)` trains the model with these masks (`hold_masks`) and must call `on_epoch`
         with the number of each epoch that is finished, from 1; what it returns is handed on.
-    rounds : int
-        Rounds of training, the dense one included.
-    fraction : float
-        Share of the living weights that is pruned between two rounds.
-    rewind_epoch : int
-        0 rewinds to the initial weights.
-    scope : {"global", "layer"}
-        As in `prune_by_magnitude`.
+    rounds : int, rounds of training, the dense one included
+    fraction : float, share of the living weights that is pruned between two rounds
+    rewind_epoch : int, 0 rewinds to the initial weights
+    scope : {"global", "layer"}, as in `prune_by_magnitude`
 
     Yields
     ------
-    PruningRound
-        With a sparsity of 1 - (1 - fraction)^index up to rounding.
+    PruningRound, with a sparsity of 1 - (1 - fraction)^index up to rounding
 
     Raises
     ------

@@ -15,21 +15,17 @@ _NORMS = nn.modules.batchnorm._BatchNorm
 def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """Return a copy of a network whose batch norms have the running statistics of these inputs, and no memory of older.
 
-    Means and variances of batches are averaged with equal weights, so batches should be equal in size. Only batch norms
-    run in training mode meanwhile (`torch.optim.swa_utils.update_bn` would let dropout draw too); noise of reads is
-    drawn as in any forward pass.
+    Batches count equally, so they should be equal in size. Only batch norms run in training mode meanwhile
+    (`torch.optim.swa_utils.update_bn` would let dropout draw too); noise of reads is drawn as ever.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Such as one from `on_crossbar`; left as it is.
-    batches : iterable of Tensor (N, C, H, W)
-        Images; no labels are needed.
+    model : torch.nn.Module, such as one from `on_crossbar`; left as it is
+    batches : iterable of Tensor (N, C, H, W), images; no labels are needed
 
     Returns
     -------
-    torch.nn.Module
-        In the mode of the original.
+    torch.nn.Module, in the mode of the original
 
     Raises
     ------
@@ -74,8 +70,7 @@ def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
 
     Returns
     -------
-    list of torch.nn.Parameter
-        In the order of the modules, each once.
+    list of torch.nn.Parameter, in the order of the modules, each once
 
     Examples
     --------

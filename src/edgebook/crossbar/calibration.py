@@ -16,7 +16,7 @@ Per = Literal["layer", "channel"]
 def layer_gain(ideal: Tensor, actual: Tensor) -> Tensor:
     r"""Return the one factor that brings actual outputs closest to ideal ones, :math:`\sum y \hat y / \sum \hat y^2`.
 
-    Both are of one shape; the result is a scalar in double precision, 1 where all actual outputs are 0.
+    Of one shape; a scalar in double precision, 1 where all actual outputs are 0.
     """
     _check(ideal, actual)
     y, found = ideal.double(), actual.double()
@@ -47,27 +47,20 @@ def channel_gain(ideal: Tensor, actual: Tensor) -> tuple[Tensor, Tensor]:
 def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "layer", reads: int = 1) -> nn.Module:
     """Return a network on a chip whose layers are scaled, in digital, to give what the plain network's give.
 
-    In closed form and without labels: each layer is fitted on the inputs that it has in the plain network. The scale is
-    that of the output after the read, so noise is scaled with it.
+    Without labels: each layer is fitted on the inputs that it has in the plain network. Noise is scaled too.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The plain network; evaluated as in inference.
-    mapped : torch.nn.Module
-        The same from `on_crossbar`; left as it is, but reads are used up.
-    x : Tensor, (N, C, H, W)
-        Images.
-    per : {"layer", "channel"}
-        One factor for each layer, or factor and offset for each output channel.
+    model : torch.nn.Module, the plain network; evaluated as in inference
+    mapped : torch.nn.Module, the same from `on_crossbar`; left as it is, but reads are used up
+    x : Tensor, (N, C, H, W), images
+    per : {"layer", "channel"}, one factor for each layer, or factor and offset for each output channel
     reads : int
-        Reads that each layer is fitted on together. Where all images of a read share its noise, a fit on a single one
-        takes that noise for the chip's and serves the next read badly.
+        Reads that each layer is fitted on together; a fit on a single one takes its noise for the chip's.
 
     Returns
     -------
-    torch.nn.Module
-        A copy of the mapped network.
+    torch.nn.Module, a copy of the mapped network
 
     Raises
     ------

@@ -1,9 +1,8 @@
 """One chip: what becomes of weights between programming and reading, folded into weights again.
 
 Devices drift; wires make effective conductances of them, which is where the circuit is solved, once; each read then
-adds its noise. That noise is applied to effective conductances, in proportion, instead of to devices inside the
-circuit: relative to the noise itself this is an error of about 1 % with light wires, 6 % with medium and 35 % with
-heavy ones at 64 x 64.
+adds its noise. That noise is applied to effective conductances, in proportion, and not to devices inside the circuit:
+an error of about 1 % of the noise with light wires, 6 % with medium and 35 % with heavy ones at 64 x 64.
 """
 
 from __future__ import annotations
@@ -34,22 +33,17 @@ class CrossbarConfig:
 
     Parameters
     ----------
-    layout : Layout
-        Devices, bits and tiles.
-    wires : Wiring, optional
-        Resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal.
-    drift : callable, optional
-        Conductance, generator and time to conductances at that time, such as `power_law_drift` with its `mean` bound.
+    layout : Layout, devices, bits and tiles
+    wires : Wiring, optional, resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal
+    drift : callable, optional, (conductance, generator, time) to conductance, as `power_law_drift` with a `mean`
     read : callable, optional
-        Conductance to its deviation from one read to the next, such as `relative_deviation` with its `sigma` bound.
-        Noise is drawn anew in every forward pass, the same for all images and positions in it.
-    time : float
-        Seconds since programming.
-    linear : bool
-        Map linear layers too.
+        Conductance to its deviation in a read, such as `relative_deviation` with a `sigma`. Noise is drawn anew in
+        every forward pass, the same for all images and positions in it.
+    time : float, seconds since programming
+    linear : bool, map linear layers too
     seed : int
-        The chip. Each layer and each effect has a stream of random numbers of its own, so that changing one leaves
-        the other as it is; drift exponents are the same at all times.
+        The chip. Each layer and each effect has a stream of random numbers of its own; drift exponents are the same at
+        all times.
 
     Raises
     ------
@@ -75,39 +69,28 @@ class CrossbarConfig:
 
 
 class FoldedWeights(NamedTuple):
-    """Weights as a chip has them.
+    """Weights as a chip has them."""
 
-    Attributes
-    ----------
-    weight : Tensor, (..., K, N)
-        Mean over reads.
-    deviation : Tensor or None, (..., K, N)
-        Standard deviation of one read; None without noise of reads.
-    """
-
-    weight: Tensor
-    deviation: Tensor | None
+    weight: Tensor  #: (..., K, N), mean over reads
+    deviation: Tensor | None  #: (..., K, N), standard deviation of one read; None without noise of reads
 
 
 def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWeights:
     """Put a matrix of weights on a chip and return the matrix that the chip multiplies by.
 
-    Weights with read noise keep mean and variance of the sum over their devices, draws below zero cut off; between
-    reads one number is then drawn for each weight instead of one for each device. Below a relative deviation of about
-    0.25 next to nothing is cut and this is exact; above, only the two moments are.
+    Weights with read noise keep mean and variance of the sum over their devices, draws below zero cut off; each read
+    then draws one number for each weight, not for each device. Below a relative deviation of about 0.25 next to nothing
+    is cut and this is exact; above, only the two moments are.
 
     Parameters
     ----------
-    matrix : Tensor, (..., K, N)
-        Weights, one row for each input.
+    matrix : Tensor, (..., K, N), weights, one row for each input
     config : CrossbarConfig
-    name : str
-        Of the layer: other names get other draws.
+    name : str, of the layer: other names get other draws
 
     Returns
     -------
-    FoldedWeights
-        Double precision.
+    FoldedWeights, double precision
 
     Raises
     ------
@@ -134,10 +117,7 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
 def generator(
     seed: int, name: str, stream: str, count: int = 0, *, device: torch.device | None = None
 ) -> torch.Generator:
-    """Return the random numbers of one layer of a chip for one purpose, used `count` times before.
-
-    They are drawn on the device, by default the CPU; other kinds of device draw other numbers.
-    """
+    """Return the random numbers of one layer for one purpose, used `count` times before; a GPU draws others."""
     words = np.random.SeedSequence([seed, zlib.crc32(name.encode()), _STREAMS[stream], count])
     return torch.Generator(device or "cpu").manual_seed(int(words.generate_state(1, np.uint64)[0]))
 

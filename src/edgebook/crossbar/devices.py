@@ -18,10 +18,8 @@ class Device:
 
     Parameters
     ----------
-    on_resistance : float
-        Ohms at the highest conductance.
-    on_off : float
-        Highest over lowest conductance, above 1; infinite for a device that can be switched off.
+    on_resistance : float, ohms at the highest conductance
+    on_off : float, highest over lowest conductance, above 1; infinite for a device that can be switched off
 
     Raises
     ------
@@ -65,10 +63,7 @@ WIRES: dict[str, Wiring] = {
 
 
 def level_conductance(level: Tensor, device: Device, *, bits: int) -> Tensor:
-    """Return the conductances of integer levels 0 to 2^bits - 1, at equal distances from lowest to highest.
-
-    In siemens and double precision, of the shape of the levels.
-    """
+    """Return the conductances, siemens, of integer levels 0 to 2^bits - 1, equally far apart; double precision."""
     check_bits("bits", bits)
     if level.is_floating_point() or level.is_complex():
         raise ValueError(f"Levels must be integers, got {level.dtype}.")

@@ -20,22 +20,12 @@ from edgebook.crossbar.layers import crossbar_layers
 
 
 class Distortion(NamedTuple):
-    """Actual against ideal weights.
-
-    Attributes
-    ----------
-    slope, intercept : float
-        Of the line of least squares.
-    r_squared : float
-        Share of the variance of the actual weights on that line, 0 to 1.
-    pc2 : float
-        Share of variance along the second principal component, 0 to 0.5.
-    """
+    """Actual against ideal weights: the line of least squares, and what lies off it."""
 
     slope: float
     intercept: float
-    r_squared: float
-    pc2: float
+    r_squared: float  #: share of the variance of the actual weights on that line, 0 to 1
+    pc2: float  #: share of variance along the second principal component, 0 to 0.5
 
 
 def weight_distortion(ideal: Sequence[Tensor], actual: Sequence[Tensor]) -> Distortion:
@@ -43,8 +33,7 @@ def weight_distortion(ideal: Sequence[Tensor], actual: Sequence[Tensor]) -> Dist
 
     Parameters
     ----------
-    ideal, actual : sequence of Tensor
-        One of each for every layer, of the same shape.
+    ideal, actual : sequence of Tensor, one of each for every layer, of the same shape
 
     Returns
     -------
@@ -88,15 +77,12 @@ def weight_pairs(model: nn.Module, mapped: nn.Module) -> dict[str, tuple[Tensor,
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The plain network.
-    mapped : torch.nn.Module
-        The same on a chip; one read is used up.
+    model : torch.nn.Module, the plain network
+    mapped : torch.nn.Module, the same on a chip; one read is used up
 
     Returns
     -------
-    dict of str to (Tensor, Tensor)
-        Ideal and actual weight by name of the layer, without gradients.
+    dict of str to (Tensor, Tensor), ideal and actual weight by name of the layer, without gradients
 
     Raises
     ------

@@ -52,18 +52,14 @@ class _OnCrossbar(nn.Module):
 class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
     """A convolution whose weight is that of a chip.
 
-    Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train what
-    the chip multiplies by, the deviations of reads staying those of the first weights. Gradients of the input go
-    through the weight of the same read.
+    Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train it,
+    the deviations of reads staying as they are. Gradients of the input go through the weight of the same read.
 
     Parameters
     ----------
-    layer : torch.nn.Conv2d
-        The convolution that is replaced.
-    folded : FoldedWeights
-        Its weight matrices (groups, K, N) on the chip.
-    chip : Chip
-        Decides the noise of reads.
+    layer : torch.nn.Conv2d, the convolution that is replaced
+    folded : FoldedWeights, its weight matrices (groups, K, N) on the chip
+    chip : Chip, decides the noise of reads
     """
 
     def __init__(self, layer: nn.Conv2d, folded: FoldedWeights, chip: Chip) -> None:
@@ -87,16 +83,11 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
 
 
 class CrossbarLinear(_OnCrossbar, nn.Linear):
-    """A linear layer whose weight is that of a chip; see `CrossbarConv2d`.
+    """A linear layer whose weight is that of a chip.
 
     Parameters
     ----------
-    layer : torch.nn.Linear
-        The layer that is replaced.
-    folded : FoldedWeights
-        Its weight matrix (1, K, N) on the chip.
-    chip : Chip
-        Decides the noise of reads.
+    layer, folded, chip : as for `CrossbarConv2d`, with one group
     """
 
     def __init__(self, layer: nn.Linear, folded: FoldedWeights, chip: Chip) -> None:
@@ -111,26 +102,22 @@ class CrossbarLinear(_OnCrossbar, nn.Linear):
 def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
     """Return a copy of a network with its convolutions, and on request its linear layers, on a chip.
 
-    Everything else stays digital, biases and batch norms included; batch norm must not have been folded into weights.
-    The circuits are solved here, once. Parameters keep their names: a state can be loaded into a plain network of the
-    same build with ``strict=False``.
+    Everything else stays digital; batch norm must not have been folded into weights. Circuits are solved here, once.
+    Parameters keep their names: a state can be loaded into a plain network with ``strict=False``.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Left as it is.
+    model : torch.nn.Module, left as it is
     config : CrossbarConfig
 
     Returns
     -------
-    torch.nn.Module
-        The network on the chip, in the mode of the original.
+    torch.nn.Module, the network on the chip, in the mode of the original
 
     Raises
     ------
     ValueError
-        No layer to map, one that is on a crossbar already, a convolution of another kind, or what `fold` refuses; the
-        layer is named.
+        No layer to map, or one (it is named) that is on a crossbar, of another kind, or refused by `fold`.
 
     Examples
     --------
@@ -168,8 +155,7 @@ def crossbar_layers(model: nn.Module) -> dict[str, CrossbarConv2d | CrossbarLine
 
     Returns
     -------
-    dict of str to CrossbarConv2d or CrossbarLinear
-        In the order of the modules.
+    dict of str to CrossbarConv2d or CrossbarLinear, in the order of the modules
 
     Examples
     --------
@@ -184,10 +170,8 @@ def restart_reads(model: nn.Module, seed: int) -> None:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        From `on_crossbar`.
-    seed : int
-        At least 0. The weights of the chip stay as they are.
+    model : torch.nn.Module, from `on_crossbar`
+    seed : int, at least 0; the weights of the chip stay as they are
 
     Raises
     ------

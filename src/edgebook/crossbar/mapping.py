@@ -3,8 +3,7 @@ r"""Weights as conductances: magnitudes in bit slices, signs in differential pai
 A weight of b bits has a sign and b - 1 bits of magnitude, :math:`q = \mathrm{round}(|w| / w_\max (2^{b-1} - 1))`. The
 magnitude is cut into slices of as many bits as a device holds. Of each pair of devices the one of the weight's sign is
 programmed to the level of the slice, and the other stays at the lowest conductance, so that what a device conducts when
-it is off cancels in the difference. So do cells that no weight uses: they are there, at the lowest conductance, and
-load the lines.
+it is off cancels in the difference. So do cells that no weight uses, and they load the lines.
 
 The mapping follows the recipe of RxNN, which Bhattacharjee et al., arXiv 2305.18416, build on; differential pairs are
 a reconstruction (an offset column cannot give the distortions reported there).
@@ -28,14 +27,10 @@ class Layout:
 
     Parameters
     ----------
-    device : Device
-        Range of the conductances.
-    weight_bits : int
-        Bits of a weight, its sign included, 2 to 24.
-    cell_bits : int
-        Bits of a device, 1 to 24.
-    rows, columns : int
-        Word lines and bit lines of a tile.
+    device : Device, range of the conductances
+    weight_bits : int, bits of a weight, its sign included, 2 to 24
+    cell_bits : int, bits of a device, 1 to 24
+    rows, columns : int, word lines and bit lines of a tile
 
     Raises
     ------
@@ -75,12 +70,8 @@ class Layout:
 def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
     """Program a matrix of weights (..., K, N), without any error but the rounding to levels.
 
-    Returns
-    -------
-    tiles : Tensor, (S, 2, ..., R, C, rows, columns)
-        Conductances in siemens, double precision: slices from the highest to the lowest, positive and negative half.
-    step : float
-        The weight of one unit of magnitude; 0 where all weights are.
+    Returns conductances (S, 2, ..., R, C, rows, columns) in siemens, double precision, slices from the highest to the
+    lowest, positive and negative half; and the weight of one unit of magnitude, 0 where all weights are.
     """
     if matrix.ndim < 2 or matrix.numel() == 0:
         raise ValueError(f"Weights must have shape (..., K, N) with at least one value, got {tuple(matrix.shape)}.")
@@ -97,20 +88,13 @@ def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
 
 
 def read_weights(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
-    """Return the weights (..., K, N) that conductances stand for, whatever has happened to them; linear in them.
-
-    `tiles` (S, 2, ..., R, C, rows, columns) are in siemens, as programmed or effective; `step` is from `map_weights`,
-    and `shape` is K and N.
-    """
+    """Return the weights (..., K, N) that conductances, as `map_weights` gives them, stand for; linear in them."""
     pairs = from_tiles(tiles[:, 0] - tiles[:, 1], shape)  # (S, ..., K, N)
     return torch.tensordot(_units(step, layout).to(pairs), pairs, dims=1)
 
 
 def read_deviations(tiles: Tensor, step: float, shape: Sequence[int], layout: Layout) -> Tensor:
-    """Return the standard deviations (..., K, N) of weights whose devices deviate independently of each other.
-
-    `tiles` are those of the conductances; all else is as for `read_weights`.
-    """
+    """Return the standard deviations (..., K, N) of weights from the independent ones of their devices."""
     pairs = from_tiles(tiles.square().sum(1), shape)  # variances (S, ..., K, N)
     return torch.tensordot(_units(step, layout).square().to(pairs), pairs, dims=1).sqrt()
 

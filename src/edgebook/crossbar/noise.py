@@ -21,15 +21,12 @@ def relative_deviation(conductance: Tensor, *, sigma: float) -> Tensor:
 
     Parameters
     ----------
-    conductance : Tensor
-        Siemens.
-    sigma : float
-        At least 0; the paper sweeps 0.05 to 0.35.
+    conductance : Tensor, siemens
+    sigma : float, at least 0; the paper sweeps 0.05 to 0.35
 
     Returns
     -------
-    Tensor
-        Siemens.
+    Tensor, siemens
 
     Raises
     ------
@@ -64,25 +61,18 @@ def rectified_moments(mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
 def power_law_drift(
     conductance: Tensor, generator: torch.Generator, time: float, *, mean: float, spread: float = 0.0
 ) -> Tensor:
-    """Drift with exponents that are normally distributed whatever the conductance, and never negative.
-
-    The exponents depend on the generator alone: one in the same state gives the same devices at every time.
+    """Drift with normally distributed exponents, cut at 0, that depend on the generator alone, not on the time.
 
     Parameters
     ----------
-    conductance : Tensor
-        Siemens one second after programming, any shape.
-    generator : torch.Generator
-        Decides the exponents.
-    time : float
-        Seconds since programming, at least 1.
-    mean, spread : float
-        Of the exponents, at least 0. Phase-change memory has 0.03 to 0.06 on average.
+    conductance : Tensor, siemens one second after programming, any shape
+    generator : torch.Generator, decides the exponents
+    time : float, seconds since programming, at least 1
+    mean, spread : float, of the exponents, at least 0; phase-change memory has 0.03 to 0.06 on average
 
     Returns
     -------
-    Tensor
-        Siemens, the shape and type of the argument.
+    Tensor, siemens, the shape and type of the argument
 
     Raises
     ------

@@ -11,9 +11,8 @@ from torch.nn import functional as F
 def weight_matrix(weight: Tensor, *, groups: int = 1) -> Tensor:
     """Return the matrices (groups, K, N) that a layer multiplies by: a row for each input, a column for each output.
 
-    `weight` is (outputs, inputs) of a linear layer or (outputs, channels / groups, rows, columns) of a convolution,
-    each of whose groups is a matrix of its own. Rows are in the order channel, kernel row, kernel column; the order
-    matters, since position on a line does.
+    `weight` is (outputs, inputs) or (outputs, channels / groups, rows, columns). Rows are in the order channel, kernel
+    row, kernel column; the order matters, since position on a line does.
     """
     if weight.ndim < 2 or weight.numel() == 0:
         raise ValueError(f"A weight must have at least two dimensions and one value, got {tuple(weight.shape)}.")
@@ -28,10 +27,7 @@ def weight_tensor(matrix: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def to_tiles(matrix: Tensor, rows: int, columns: int, *, fill: float) -> Tensor:
-    """Cut a matrix (..., K, N) into tiles (..., ceil(K / rows), ceil(N / columns), rows, columns).
-
-    Cells that the matrix does not reach hold `fill`.
-    """
+    """Cut a matrix (..., K, N) into tiles (..., R, C, rows, columns); cells that it does not reach hold `fill`."""
     k, n = matrix.shape[-2:]
     padded = F.pad(matrix, (0, -n % columns, 0, -k % rows), value=fill)
     # (..., R rows, C columns) -> (..., R, rows, C, columns) -> (..., R, C, rows, columns)

@@ -23,34 +23,17 @@ Tuning = Literal["statistics", "norms", "all"]
 
 
 class TuningCost(NamedTuple):
-    """Cost of one step, that is of one batch.
+    """Cost of one step, that is of one batch."""
 
-    Attributes
-    ----------
-    parameters : int
-        Values that the optimiser changes.
-    statistics : int
-        Running means and variances that are renewed.
-    cell_writes : int
-        Devices that may have to be programmed anew.
-    forward_macs, input_macs, weight_macs : int
-        Multiply-accumulates of the forward pass, of gradients with respect to inputs of layers, and of gradients with
-        respect to weights.
-    gradient_bytes, optimizer_bytes : int
-        Memory of gradients and of the optimiser.
-    activation_bytes : int
-        Memory of what the backward pass needs of the forward pass.
-    """
-
-    parameters: int
-    statistics: int
-    cell_writes: int
+    parameters: int  #: values that the optimiser changes
+    statistics: int  #: running means and variances that are renewed
+    cell_writes: int  #: devices that may have to be programmed anew
     forward_macs: int
-    input_macs: int
-    weight_macs: int
+    input_macs: int  #: of gradients with respect to inputs of layers
+    weight_macs: int  #: of gradients with respect to weights
     gradient_bytes: int
     optimizer_bytes: int
-    activation_bytes: int
+    activation_bytes: int  #: what the backward pass needs of the forward pass
 
     @property
     def macs(self) -> int:
@@ -70,16 +53,11 @@ def tuning_cost(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The plain network, before `on_crossbar`; left as it is.
-    shape : sequence of int
-        Shape (C, H, W) of one image.
-    config : CrossbarConfig
-        Says how many devices a weight takes, and whether linear layers are on crossbars.
-    tune : {"statistics", "norms", "all"}
-        Running statistics alone, which takes no gradient; scales and shifts of batch norms; or all parameters.
-    batch : int
-        Images in the step; from 2 on where a batch norm sees one position only.
+    model : torch.nn.Module, the plain network, before `on_crossbar`; left as it is
+    shape : sequence of int, shape (C, H, W) of one image
+    config : CrossbarConfig, says how many devices a weight takes, and whether linear layers are on crossbars
+    tune : {"statistics", "norms", "all"}, running statistics alone, scales and shifts of batch norms, or all parameters
+    batch : int, images in the step; from 2 on where a batch norm sees one position only
 
     Returns
     -------

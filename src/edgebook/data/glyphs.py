@@ -1,9 +1,7 @@
 """Letters and digits drawn from the fonts that Matplotlib ships, bent at random.
 
-Each character of each font is drawn once at 64 x 64 pixels. An image is such a drawing under a random
-affine map (turned, scaled, sheared, moved), brought to the wanted size, with noise. The fonts of the test
-images belong to typefaces that give no training image, as the writers of a test set are not those of the
-training set.
+Each character of each font is drawn once at 64 x 64 pixels. An image is such a drawing under a random affine map,
+brought to the wanted size, with noise. The fonts of the test images belong to typefaces that give no training image.
 """
 
 from __future__ import annotations
@@ -75,10 +73,7 @@ def random_maps(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def warp(pages: np.ndarray, maps: np.ndarray, size: int) -> torch.Tensor:
-    """Apply one affine map (N, 2, 3) to each drawing, uint8 (N, 64, 64), and bring it to ``size`` pixels.
-
-    Maps go from output to input coordinates, both spanning -1 to 1. Returns float32 (N, 1, size, size) in [0, 1].
-    """
+    """Apply a map (N, 2, 3) to each drawing, uint8 (N, 64, 64): float32 (N, 1, size, size) in [0, 1]."""
     images = torch.from_numpy(pages).unsqueeze(1).float() / 255  # (N, 1, 64, 64)
     # Sampled at twice the size and averaged: plain sampling would skip thin strokes.
     grid = F.affine_grid(torch.from_numpy(maps), [len(pages), 1, 2 * size, 2 * size], align_corners=False)
@@ -90,12 +85,8 @@ def make_glyphs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw images of the characters of an alphabet, equally many of each (differing by at most one), shuffled.
 
-    ``noise`` is the largest standard deviation of Gaussian noise; each image draws its own between 0 and this.
-
-    Returns
-    -------
-    x : float32 (count, 1, size, size) with values in [0, 1], ink bright.
-    y : int64 (count,), position in ``alphabet``.
+    Images are float32 (count, 1, size, size) in [0, 1], ink bright; labels int64 (count,), positions in ``alphabet``.
+    Each image draws its own standard deviation of Gaussian noise between 0 and ``noise``.
     """
     fonts = TEST_FONTS if test else TRAIN_FONTS
     y = rng.permutation(np.arange(count, dtype=np.int64) % len(alphabet))

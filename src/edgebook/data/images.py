@@ -15,20 +15,13 @@ from edgebook.data import glyphs, photos, real
 
 
 class Images(NamedTuple):
-    """A set of images in two halves.
+    """A set of images in two halves."""
 
-    Attributes
-    ----------
-    train_x, test_x : float32 (N, C, H, W).
-    train_y, test_y : int64 (N,), positions in ``classes``.
-    classes : names of the classes.
-    """
-
-    train_x: torch.Tensor
-    train_y: torch.Tensor
+    train_x: torch.Tensor  #: float32 (N, C, H, W)
+    train_y: torch.Tensor  #: int64 (N,), positions in ``classes``
     test_x: torch.Tensor
     test_y: torch.Tensor
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  #: names
 
 
 class Request(NamedTuple):
@@ -105,7 +98,7 @@ def load_images(
 
     Returns
     -------
-    Images : ``train_x``, ``train_y``, ``test_x``, ``test_y``, ``classes``.
+    Images
 
     Raises
     ------

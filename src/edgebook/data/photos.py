@@ -2,8 +2,7 @@
 
 The photographs ship inside the scikit-image and scikit-learn wheels, so nothing is downloaded. Each is cut
 into blocks of 64 x 64 pixels; three quarters of the blocks give training crops, one quarter gives test crops,
-and a crop lies wholly inside one block. Train and test therefore never share a pixel. In the JPEG files the
-blocks also coincide with whole JPEG cells, so the two splits do not share a compressed cell either.
+and a crop lies wholly inside one block. The two never share a pixel, nor a compressed cell of a JPEG file.
 """
 
 from __future__ import annotations
@@ -56,9 +55,8 @@ def photograph(name: str) -> np.ndarray:
 def block_split(name: str) -> np.ndarray:
     """Return which blocks of a photograph are test blocks, bool (rows, columns).
 
-    Every square of two by two blocks has one test block, chosen by a hash of the photograph's name and
-    the square's position: spread evenly, without a pattern, and the same for every seed and machine.
-    Pixels right of and below the last whole block are not used.
+    Every square of two by two blocks has one test block, chosen by a hash of the photograph's name and the square's
+    position: the same for every seed and machine. Pixels right of and below the last whole block are not used.
 
     >>> block_split("china").shape, int(block_split("china").sum())
     ((6, 10), 15)
@@ -78,15 +76,10 @@ def block_split(name: str) -> np.ndarray:
 def draw_crops(
     name: str, count: int, size: int, *, test: bool, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw square crops of one photograph from its training or its test blocks, as corners and pixels.
+    """Draw square crops of one photograph from its training or its test blocks.
 
-    A crop's block and its place inside the block are uniform; crops with a nearly flat channel (the black
-    surround of the retina, clear sky) are drawn again.
-
-    Returns
-    -------
-    corners : int64 (count, 2), row and column of each crop's upper left pixel.
-    crops : float32 (count, 3, size, size), each channel of each crop with mean 0 and standard deviation 1.
+    Block and place inside it are uniform; crops with a nearly flat channel (clear sky) are drawn again. Returns the
+    upper left corners, int64 (count, 2), and the crops, float32 (count, 3, size, size), each channel standardised.
     """
     windows = sliding_window_view(photograph(name), (size, size), axis=(0, 1))  # (H', W', 3, size, size)
     blocks = np.argwhere(block_split(name) == test) * BLOCK
@@ -106,10 +99,7 @@ def draw_crops(
 
 
 def make_photos(size: int, count: int, *, test: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw crops (count, 3, size, size) of all photographs, equally many of each (to within one), shuffled.
-
-    Normalised as in :func:`draw_crops`; labels are int64 (count,), the position of the photograph in ``PHOTOS``.
-    """
+    """Draw crops (count, 3, size, size) of all photographs, equally many, shuffled; label: position in ``PHOTOS``."""
     y = np.arange(count, dtype=np.int64) % len(PHOTOS)
     per_photo = np.bincount(y, minlength=len(PHOTOS))
     x = np.empty((count, 3, size, size), dtype=np.float32)

@@ -47,9 +47,8 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 def read_split(name: str, size: int, choose: Chooser, *, test: bool, root: Path) -> Split:
     """Read one half of a real set: float32 (N, C, size, size) in [0, 1], int64 (N,), names of the classes.
 
-    ``choose`` picks the images, given how many exist and which half it is. ``test`` is the half that the papers report
-    accuracy on (for Tiny ImageNet its ``val`` folder). Other sizes than the set's own are resampled (bilinear,
-    antialiased). A set that is not there, incomplete or damaged raises `FileNotFoundError`.
+    ``choose`` picks the images, given how many exist and which half it is. ``test`` is what the papers report accuracy
+    on (of Tiny ImageNet ``val``). A set that is not there, incomplete or damaged raises `FileNotFoundError`.
     """
     source = SOURCES[name]
     missing = (

@@ -50,24 +50,17 @@ def split(
 
     Parameters
     ----------
-    name, size, train, test, seed
-        As for `load_images`.
-    validation : int
-        Further images from where the training images come from, drawn from both by `seed`.
+    name, size, train, test, seed : as for `load_images`
+    validation : int, further images from where the training images come from, drawn from both by `seed`
     pixels : bool
-        Bring the values into [0, 1]; crops of photographs, which come standardised one by one, have 0 and 1 at two and
-        a half deviations.
-    standard : bool
-        Then subtract the mean of the training images and divide by their deviation.
-    channels_last : bool
-        How the images lie in memory; narrow convolutions on a CPU are faster channels-last.
-    device : torch.device or str
-        Where the images go.
+        Bring the values into [0, 1]; standardised crops of photographs have 0 and 1 at two and a half deviations.
+    standard : bool, after that, subtract the mean of the training images and divide by their deviation
+    channels_last : bool, how the images lie in memory; narrow convolutions on a CPU are faster channels-last
+    device : torch.device or str, where the images go
 
     Returns
     -------
-    Split
-        With an empty validation part where none was asked for.
+    Split, with an empty validation part where none was asked for
 
     Raises
     ------

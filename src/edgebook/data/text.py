@@ -18,10 +18,8 @@ class Text:
 
     Parameters
     ----------
-    train, test : Tensor
-        Tokens, int64: the beginning of the text and the rest of it.
-    symbols : str
-        The characters in the order of their tokens.
+    train, test : Tensor, tokens, int64: the beginning of the text and the rest of it
+    symbols : str, the characters in the order of their tokens
 
     Examples
     --------
@@ -63,8 +61,7 @@ def load_text(name: str = "topics") -> Text:
 
     Returns
     -------
-    Text
-        Characters are numbered in the order of their code points.
+    Text, characters are numbered in the order of their code points
 
     Raises
     ------

@@ -1,9 +1,8 @@
 """The one place that imports torchvision.
 
-A build of PyTorch for the CPU alone, beside torchvision's default wheel, makes ``import torchvision`` fail
-with "operator torchvision::nms does not exist": the wheel's compiled part does not load, and the Python
-part then describes two operators that nobody has declared. Declaring them is enough for data sets,
-transforms and models; only detection code would call them.
+A build of PyTorch for the CPU alone, beside torchvision's default wheel, makes ``import torchvision`` fail with
+"operator torchvision::nms does not exist": the compiled part does not load, and two operators are never declared.
+Declaring them is enough for data sets, transforms and models; only detection code would call them.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ _declared: list[torch.library.Library] = []  # a collected Library takes its dec
 def import_torchvision() -> ModuleType:
     """Import torchvision, declaring its missing operators first where the plain import fails for want of them.
 
-    Any later ``import torchvision``, also by another package (transformers, timm), then works. Where the
-    plain import succeeds, nothing else is done.
+    Any later ``import torchvision``, also by another package (transformers, timm), then works.
 
     Returns
     -------

@@ -28,19 +28,14 @@ def fgsm(
 
     Parameters
     ----------
-    logits : callable
-        Pixels (B, C, H, W) to what the loss takes.
-    pixels, labels : Tensor
-        Images (B, C, H, W) in [0, 1], and labels int64 (B,).
-    eps : float
-        Largest change of a pixel.
-    loss : callable
-        What `logits` returns and the labels to one value for each image.
+    logits : callable, pixels (B, C, H, W) to what the loss takes
+    pixels, labels : Tensor, images (B, C, H, W) in [0, 1], and labels int64 (B,)
+    eps : float, largest change of a pixel
+    loss : callable, what `logits` returns and the labels to one value for each image
 
     Returns
     -------
-    Tensor, (B, C, H, W)
-        Pixels in [0, 1] within `eps` of the given ones.
+    Tensor, (B, C, H, W), pixels in [0, 1] within `eps` of the given ones
     """
     from captum.robust import FGSM  # slow to import
 
@@ -66,17 +61,13 @@ def pgd(
 
     Parameters
     ----------
-    logits, pixels, labels, eps, loss
-        As for `fgsm`.
-    steps : int
-        Gradient steps, each followed by a projection onto the ball of radius `eps`.
-    seed : int
-        Decides the start; the global random state is left as it was.
+    logits, pixels, labels, eps, loss : as for `fgsm`
+    steps : int, gradient steps, each followed by a projection onto the ball of radius `eps`
+    seed : int, decides the start; the global random state is left as it was
 
     Returns
     -------
-    Tensor, (B, C, H, W)
-        Pixels in [0, 1] within `eps` of the given ones.
+    Tensor, (B, C, H, W), pixels in [0, 1] within `eps` of the given ones
     """
     from captum.robust import PGD  # slow to import
 

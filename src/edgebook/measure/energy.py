@@ -1,7 +1,7 @@
 """Energy from operation counts, with the 45 nm constants of the edge-AI literature.
 
-An analytical model: arithmetic and, where asked, one memory access per value; no buffers, no control, no
-converters. It ranks networks; it predicts no device.
+An analytical model: arithmetic and, where asked, one memory access per value; no buffers, control or converters. It
+ranks networks; it predicts no device.
 """
 
 from __future__ import annotations
@@ -42,15 +42,12 @@ def arithmetic_energy(
 
     Parameters
     ----------
-    macs, adds : float
-        Numbers of operations.
-    precision : {"float32", "int32", "int8"}
-        Row of `ENERGY_45NM`.
+    macs, adds : float, numbers of operations
+    precision : {"float32", "int32", "int8"}, row of `ENERGY_45NM`
 
     Returns
     -------
-    float
-        Joules.
+    float, joules
 
     Raises
     ------
@@ -75,20 +72,16 @@ def layer_energy(cost: LayerCost, bits: int = 32) -> float:
 
     .. math:: E = N_\mathrm{mem} \cdot 2.5\,k + N_\mathrm{MAC} \left(3.1\,\tfrac{k}{32} + 0.1\right) \;\text{pJ}
 
-    Source: the analytical model of Vasquez et al., arXiv 2101.04354 (reconstructed; constants as in Horowitz's
-    45 nm table).
+    Source: the model of Vasquez et al., arXiv 2101.04354 (reconstructed; constants of Horowitz's 45 nm table).
 
     Parameters
     ----------
-    cost : LayerCost
-        Counts of the layer.
-    bits : int
-        Width `k` of weights and activations.
+    cost : LayerCost, counts of the layer
+    bits : int, width `k` of weights and activations
 
     Returns
     -------
-    float
-        Joules.
+    float, joules
 
     Raises
     ------
@@ -112,14 +105,11 @@ def network_energy(costs: Iterable[LayerCost], bits: int = 32) -> float:
 
     Parameters
     ----------
-    costs : iterable of LayerCost
-        Counts of each layer.
-    bits : int
-        Width of weights and activations.
+    costs : iterable of LayerCost, counts of each layer
+    bits : int, width of weights and activations
 
     Returns
     -------
-    float
-        Joules.
+    float, joules
     """
     return sum(layer_energy(cost, bits) for cost in costs)

@@ -10,22 +10,12 @@ from torch import Tensor, nn
 
 
 class LayerCost(NamedTuple):
-    """Cost of one convolution or linear layer for one input.
+    """Cost of one convolution or linear layer for one input."""
 
-    Attributes
-    ----------
-    macs : int
-        Multiply-accumulates; biases and normalisation are not counted.
-    weights : int
-        Weights, without biases.
-    inputs, outputs : int
-        Values read and written: channels times positions.
-    """
-
-    macs: int
-    weights: int
-    inputs: int
-    outputs: int
+    macs: int  #: multiply-accumulates; biases and normalisation are not counted
+    weights: int  #: without biases
+    inputs: int  #: values read, channels times positions
+    outputs: int  #: values written
 
 
 def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
@@ -33,10 +23,8 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        On any device; "meta" makes it free of arithmetic.
-    shape : sequence of int
-        Shape (C, H, W) of one input.
+    model : torch.nn.Module, on any device; "meta" makes it free of arithmetic
+    shape : sequence of int, shape (C, H, W) of one input
 
     Returns
     -------
@@ -81,13 +69,11 @@ def count_macs(model: nn.Module, shape: Sequence[int]) -> int:
     Parameters
     ----------
     model : torch.nn.Module
-    shape : sequence of int
-        Shape (C, H, W) of one input.
+    shape : sequence of int, shape (C, H, W) of one input
 
     Returns
     -------
-    int
-        MACs, the sum of `layer_costs`.
+    int, MACs, the sum of `layer_costs`
 
     Examples
     --------
@@ -106,8 +92,7 @@ def count_parameters(model: nn.Module) -> int:
 
     Returns
     -------
-    int
-        Parameters that require a gradient.
+    int, parameters that require a gradient
 
     Examples
     --------
@@ -129,21 +114,17 @@ def training_complexity(phases: Sequence[Phase], baseline: Phase) -> float:
 
     .. math:: \mathrm{TC} = \frac{\sum_i \mathrm{MAC}_i\, e_i}{\mathrm{MAC}_0\, e_0}
 
-    Lower is cheaper. A backward pass costs a fixed multiple of the forward pass, so it cancels.
-
-    Source: arXiv 2002.02949 (as reconstructed from its abstract).
+    A backward pass costs a fixed multiple of the forward pass, so it cancels. Source: arXiv 2002.02949 (as
+    reconstructed from its abstract).
 
     Parameters
     ----------
-    phases : sequence of Phase
-        The whole training, the last phase included.
-    baseline : Phase
-        The unpruned network and its epochs.
+    phases : sequence of Phase, the whole training, the last phase included
+    baseline : Phase, the unpruned network and its epochs
 
     Returns
     -------
-    float
-        TC; 1 is what the baseline costs.
+    float, TC; 1 is what the baseline costs
 
     Raises
     ------

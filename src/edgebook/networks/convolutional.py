@@ -1,7 +1,6 @@
 """Plain convolutional networks whose widths are free: the common ground of several wings.
 
-An `Architecture` ties a flat tuple of widths to the network built from it, so that a method that only
-decides *how wide* each layer is (density, uniform scaling, chance) never needs to know VGG from ResNet.
+An `Architecture` ties a flat tuple of widths to the network built from it: what decides widths need not know the rest.
 """
 
 from __future__ import annotations
@@ -18,18 +17,6 @@ POOL = "M"
 class Architecture(NamedTuple):
     """A family of networks that differ in their widths alone.
 
-    Attributes
-    ----------
-    widths : tuple of int
-        The widths of the unpruned member.
-    build : callable
-        Widths to a freshly initialised network.
-    activations : tuple of tuple of str
-        For each width, the ReLU modules whose output has that many channels.
-    convolutions : tuple of tuple of str
-        For each width, the convolutions that produce those channels; more than one where a skip
-        connection forces several layers to share a width.
-
     Examples
     --------
     >>> family = vgg_architecture(parse_plan("8 M 16"))
@@ -37,10 +24,10 @@ class Architecture(NamedTuple):
     ((8, 16), (('features.0.relu',), ('features.2.relu',)))
     """
 
-    widths: tuple[int, ...]
-    build: Callable[[Sequence[int]], nn.Module]
-    activations: tuple[tuple[str, ...], ...]
-    convolutions: tuple[tuple[str, ...], ...]
+    widths: tuple[int, ...]  #: of the unpruned member
+    build: Callable[[Sequence[int]], nn.Module]  #: widths to a freshly initialised network
+    activations: tuple[tuple[str, ...], ...]  #: for each width, the ReLU modules whose output has that many channels
+    convolutions: tuple[tuple[str, ...], ...]  #: those that produce them; several where a skip joins layers
 
 
 class _Unit(nn.Module):
@@ -94,13 +81,11 @@ def parse_plan(plan: str) -> tuple[int | str, ...]:
 
     Parameters
     ----------
-    plan : str
-        Entries with blanks between them.
+    plan : str, entries with blanks between them
 
     Returns
     -------
-    tuple of int and str
-        The entries in order.
+    tuple of int and str, in order
 
     Raises
     ------
@@ -127,17 +112,13 @@ def vgg_architecture(
 
     Parameters
     ----------
-    plan : sequence of int or "M"
-        Output channels of each convolution, with "M" for a max-pool.
-    in_channels, classes : int
-        Channels of the image, number of logits.
-    batch_norm : bool
-        Batch norm between convolution and ReLU (and then no bias).
+    plan : sequence of int or "M", output channels of each convolution, with "M" for a max-pool
+    in_channels, classes : int, channels of the image, number of logits
+    batch_norm : bool, batch norm between convolution and ReLU (and then no bias)
 
     Returns
     -------
-    Architecture
-        One width per convolution, in order; its networks take images (N, in_channels, H, W).
+    Architecture, one width per convolution, in order; its networks take images (N, in_channels, H, W)
     """
     places = [i for i, entry in enumerate(plan) if entry != POOL]
 
@@ -166,23 +147,18 @@ def resnet_architecture(
 ) -> Architecture:
     """Return a residual family: a 3x3 stem, then stages of basic blocks, each stage at half the resolution.
 
-    All block outputs of a stage share one width, since identity skips add them up (the stem shares that
-    of the first stage); the inner convolution of each block has its own.
-    Widths are ordered stage by stage: the shared width, then the inner ones.
+    All block outputs of a stage share one width, since identity skips add them up (the stem shares that of the first);
+    the inner convolution of each block has its own. Widths go stage by stage: the shared one, then the inner ones.
 
     Parameters
     ----------
-    stages : sequence of int
-        Width of each stage.
-    blocks : int
-        Basic blocks per stage.
-    in_channels, classes : int
-        Channels of the image, number of logits.
+    stages : sequence of int, width of each stage
+    blocks : int, basic blocks per stage
+    in_channels, classes : int, channels of the image, number of logits
 
     Returns
     -------
-    Architecture
-        One shared and `blocks` inner widths per stage.
+    Architecture, one shared and `blocks` inner widths per stage
     """
     per_stage = 1 + blocks
 
@@ -216,22 +192,17 @@ def resnet_architecture(
 def initialised(build: Callable[[Sequence[int]], nn.Module], widths: Sequence[int], seed: int) -> nn.Module:
     """Build a network from a seed and leave the global random state as it was.
 
-    Its weights lie channels-last in memory, which makes narrow convolutions on a CPU about 1.4 times
-    faster when the images do too.
+    Its weights lie channels-last in memory, which makes narrow convolutions on a CPU faster when the images do too.
 
     Parameters
     ----------
-    build : callable
-        Widths to a network, as in an `Architecture`.
+    build : callable, widths to a network, as in an `Architecture`
     widths : sequence of int
-        Its widths.
-    seed : int
-        Decides the weights.
+    seed : int, decides the weights
 
     Returns
     -------
-    torch.nn.Module
-        The network, on the CPU.
+    torch.nn.Module, the network, on the CPU
 
     Examples
     --------

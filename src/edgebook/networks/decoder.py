@@ -63,12 +63,9 @@ class CharacterDecoder(nn.Module):
 
     Parameters
     ----------
-    vocabulary, longest : int
-        Tokens that there are, and tokens that it can read.
-    width, depth, heads : int
-        Features, blocks, and heads in each.
-    seed : int
-        Decides the initial weights, and nothing else.
+    vocabulary, longest : int, tokens that there are, and tokens that it can read
+    width, depth, heads : int, features, blocks, and heads in each
+    seed : int, decides the initial weights, and nothing else
 
     Raises
     ------
@@ -99,10 +96,7 @@ class CharacterDecoder(nn.Module):
         self.register_buffer("mask", causal_mask(longest), persistent=False)
 
     def features(self, tokens: Tensor, after: Sequence[int] = ()) -> tuple[list[Tensor], Tensor]:
-        """Return hidden states (B, T, width) after some blocks, numbered from 1, and logits (B, T, V), of texts (B, T).
-
-        The hidden states are a list in the order of `after`; a text has at most `longest` tokens.
-        """
+        """Return features (B, T, width) behind the blocks `after`, from 1, and logits (B, T, V), of texts (B, T)."""
         x = self.token(tokens) + self.place.weight[: tokens.shape[1]]
         found = {}
         for number, block in enumerate(self.blocks, 1):

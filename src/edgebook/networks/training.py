@@ -29,30 +29,19 @@ def fit(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Images (N, C, H, W) to logits (N, classes), or to whatever else the loss takes. Left in training mode.
-    x, y : Tensor
-        Images float32 (N, C, H, W) and labels int64 (N,), on the model's device.
-    epochs : int
-        Passes over the data; 0 is allowed.
-    lr, batch_size : float, int
-        Peak learning rate of Adam and images per step; the last batch of an epoch may be smaller, but
-        never one image alone, for which batch norm has no variance.
-    seed : int
-        Decides the order of the images, and nothing else.
-    schedule : {"constant", "cosine"}
-        Learning rate over the whole run.
-    optimizer : torch.optim.Optimizer, optional
-        Used instead of Adam, at its own peak learning rate; a cosine leaves it at a rate of zero.
-    loss : callable
-        Outputs of the model and labels to the number that training lowers; cross-entropy unless another is given.
-    on_epoch : callable, optional
-        Called after each epoch with its number, from 1; returning True ends the training.
+    model : torch.nn.Module, images (N, C, H, W) to logits, or what else the loss takes; left in training mode
+    x, y : Tensor, images float32 (N, C, H, W) and labels int64 (N,), on the model's device
+    epochs : int, passes over the data; 0 is allowed
+    lr, batch_size : float, int, peak rate of Adam, and images per step at most; never one image alone
+    seed : int, decides the order of the images, and nothing else
+    schedule : {"constant", "cosine"}, learning rate over the whole run
+    optimizer : torch.optim.Optimizer, optional, instead of Adam, at its own peak rate; a cosine leaves it at zero
+    loss : callable, outputs of the model and labels to the number that training lowers
+    on_epoch : callable, optional, called after each epoch with its number, from 1; returning True ends the training
 
     Returns
     -------
-    int
-        Epochs trained.
+    int, epochs trained
 
     Raises
     ------
@@ -96,17 +85,13 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 500) -
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Images (N, C, H, W) to logits (N, classes); its mode is restored.
-    x, y : Tensor
-        Images and labels int64 (N,).
-    batch_size : int
-        Images at a time.
+    model : torch.nn.Module, images (N, C, H, W) to logits (N, classes); its mode is restored
+    x, y : Tensor, images and labels int64 (N,)
+    batch_size : int, images at a time
 
     Returns
     -------
-    float
-        0 to 100.
+    float, 0 to 100
 
     Raises
     ------

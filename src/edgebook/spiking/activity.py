@@ -6,44 +6,21 @@ from typing import NamedTuple
 
 
 class Operations(NamedTuple):
-    """Multiply-accumulates and additions; `edgebook.measure.arithmetic_energy(*operations)` takes them.
-
-    Attributes
-    ----------
-    macs, adds : float
-        For one sample, all steps.
-    """
+    """Multiply-accumulates and additions for one sample, as `edgebook.measure.arithmetic_energy` takes them."""
 
     macs: float
     adds: float
 
 
 class LayerActivity(NamedTuple):
-    """A convolution or linear layer at work on one sample, the mean over a batch.
+    """A convolution or linear layer at work on one sample, the mean over a batch."""
 
-    Attributes
-    ----------
-    analog : bool
-        Whether it multiplies: no neuron came before it, and its inputs were not all -1, 0 or 1.
-    evaluations : float
-        How often it ran: T, or once where its current is held.
-    macs : int
-        Multiply-accumulates of one evaluation if every input were used.
-    connections : int
-        Those of them that exist: neither to the zero padding nor through a weight of zero.
-    rate : float
-        Mean of the absolute inputs: for spikes, how many come in per input and evaluation. An average over a 2x2 pool
-        makes a quarter of each spike.
-    events : float
-        Spikes times the connections that each of them has, summed over all evaluations.
-    """
-
-    analog: bool
-    evaluations: float
-    macs: int
-    connections: int
-    rate: float
-    events: float
+    analog: bool  #: whether it multiplies, with no neuron before it and inputs that are not all -1, 0 or 1
+    evaluations: float  #: how often it ran, T times, or once where its current is held
+    macs: int  #: multiply-accumulates of one evaluation if every input were used
+    connections: int  #: those of them that exist, neither to the zero padding nor through a weight of zero
+    rate: float  #: mean of the absolute inputs; an average over a 2x2 pool makes a quarter of each spike
+    events: float  #: spikes times the connections that each of them has, summed over all evaluations
 
     def operations(self, evaluations: float | None = None, *, exact: bool = False) -> Operations:
         """Return the layer's operations; `evaluations` replaces how often it ran, if it multiplies."""
@@ -56,13 +33,6 @@ class LayerActivity(NamedTuple):
 class NeuronActivity(NamedTuple):
     """A layer of neurons at work on one sample, the mean over a batch.
 
-    Attributes
-    ----------
-    neurons, steps : int
-        Number of neurons, and of steps T.
-    spikes : float
-        Spikes of all neurons in all steps.
-
     Examples
     --------
     >>> NeuronActivity(neurons=10, steps=4, spikes=8.0).rate
@@ -70,8 +40,8 @@ class NeuronActivity(NamedTuple):
     """
 
     neurons: int
-    steps: int
-    spikes: float
+    steps: int  #: T
+    spikes: float  #: of all neurons in all steps
 
     @property
     def rate(self) -> float:
@@ -82,15 +52,6 @@ class NeuronActivity(NamedTuple):
 class NetworkActivity(NamedTuple):
     """A network at work on one sample, the mean over a batch.
 
-    Attributes
-    ----------
-    layers : dict of str to LayerActivity
-        By name, in the order of execution.
-    neurons : dict of str to NeuronActivity
-        By name, in the order of execution.
-    steps : int
-        Number of steps T.
-
     Examples
     --------
     >>> first = LayerActivity(analog=True, evaluations=1.0, macs=100, connections=90, rate=0.5, events=0.0)
@@ -98,9 +59,9 @@ class NetworkActivity(NamedTuple):
     Operations(macs=400.0, adds=0.0)
     """
 
-    layers: dict[str, LayerActivity]
-    neurons: dict[str, NeuronActivity]
-    steps: int
+    layers: dict[str, LayerActivity]  #: by name, in the order of execution
+    neurons: dict[str, NeuronActivity]  #: by name, in the order of execution
+    steps: int  #: T
 
     @property
     def spikes(self) -> float:
@@ -108,10 +69,9 @@ class NetworkActivity(NamedTuple):
         return sum(activity.spikes for activity in self.neurons.values())
 
     def operations(self, *, cached: bool = True, exact: bool = False) -> Operations:
-        """Add up the operations of all layers for one sample.
+        """Add up the operations of all layers for one sample; `exact` leaves out zero padding and weights.
 
-        Where `cached` is off, layers that multiply ran at each of the T steps, as on hardware that keeps no current,
-        and not as often as here (once per image under direct coding). `exact` leaves out zero padding and weights.
+        Where `cached` is off, layers that multiply count at each of the T steps, as on hardware that keeps no current.
         """
         runs = None if cached else float(self.steps)
         counts = [layer.operations(runs, exact=exact) for layer in self.layers.values()]

@@ -16,25 +16,17 @@ class SpikingNetwork(nn.Module):
     """A first layer that codes the image, spiking layers, and a linear read-out of each step.
 
     Images (B, C, H, W) are coded directly: the first layer computes its current once, and its neurons see that
-    current at every step. A sequence (T, B, C, H, W), such as `poisson_coding` makes, goes in step by step.
-
-    The network keeps no state between calls.
+    current at every step. A sequence (T, B, C, H, W), such as `poisson_coding` makes, goes in step by step. The network
+    keeps no state between calls.
 
     Parameters
     ----------
-    first : SpikingLayer
-        Holds the image.
-    features, hidden : nn.Sequential
-        From its spikes to spikes (T, B, C, H', W'), and from those, averaged or flattened, to spikes (T, B, inputs).
-    linear : nn.Linear
-        The read-out.
-    steps : int
-        Number of steps T of direct coding; may be set later.
-    output : {"steps", "mean", "last"}
-        What is returned unless a call says otherwise; may be set later.
-    channels, size : int and int or None
-        Channels of an image, and its height and width where they are fixed: features are then flattened, and
-        else averaged over positions.
+    first : SpikingLayer, holds the image
+    features, hidden : nn.Sequential, from spikes to spikes: (T, B, C, H', W'), and averaged or flattened (T, B, inputs)
+    linear : nn.Linear, the read-out
+    steps : int, number of steps T of direct coding; may be set later
+    output : {"steps", "mean", "last"}, what is returned unless a call says otherwise; may be set later
+    channels, size : int, and int or None, of an image; where its size is fixed, features are flattened, else averaged
 
     Examples
     --------
@@ -63,10 +55,7 @@ class SpikingNetwork(nn.Module):
         self.channels, self.size = channels, size
 
     def forward(self, x: Tensor, steps: int | None = None, output: Output | None = None) -> Tensor:
-        """Return the logits: (T, B, classes) per step, or (B, classes) for their mean or the last of them.
-
-        `steps` and `output` replace what the network was built with, for this call.
-        """
+        """Return the logits (T, B, classes) of each step, or (B, classes): their mean or the last of them."""
         output = self.output if output is None else output
         one_of("output", output, get_args(Output))
         self._check(x, steps)

@@ -2,7 +2,6 @@ r"""A spiking network from pixels to logits: standardise, code, run, with fresh 
 
 Source of the two codings: Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133. The other two stand between
 them: both present one image at every step, as direct coding does, and hold what rate coding makes of that image.
-
 An attack must reach through the coding, and has to be bounded before it: hence pixels come in, in [0, 1].
 """
 
@@ -41,18 +40,12 @@ class CodedNetwork(nn.Module):
 
     Parameters
     ----------
-    network : SpikingNetwork
-        Shared, not copied: two codings of one network share its weights.
-    coding : {"direct", "rate", "average", "expected"}
-        See above.
-    steps : int
-        Number of steps T, at least 1.
-    mean, std : float
-        :math:`\mu` and :math:`\sigma`, in pixels.
-    generator : torch.Generator
-        Where the spikes are drawn from; advanced by every call that draws.
-    gain : float
-        `g`, above zero; 1/2 in the paper's code.
+    network : SpikingNetwork, shared, not copied: two codings of one network share its weights
+    coding : {"direct", "rate", "average", "expected"}, see above
+    steps : int, number of steps T, at least 1
+    mean, std : float, :math:`\mu` and :math:`\sigma`, in pixels
+    generator : torch.Generator, where the spikes are drawn from; advanced by every call that draws
+    gain : float, `g`, above zero; 1/2 in the paper's code
 
     Raises
     ------
@@ -105,8 +98,7 @@ class CodedNetwork(nn.Module):
     def draws(self, pixels: Tensor, count: int) -> Tensor:
         """Return logits (count, B, classes) of independent draws, at least one, in one run of `count` times the batch.
 
-        The gradient of a loss summed over them is, over `count`, the expectation over transformation that an adaptive
-        attack needs.
+        The mean gradient over them is the expectation over transformation that an adaptive attack needs.
         """
         if count < 1:
             raise ValueError(f"At least one draw is needed, got {count}.")

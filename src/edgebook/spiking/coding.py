@@ -1,9 +1,7 @@
 r"""Images as sequences: the same current at every step, or spikes whose rate is the pixel.
 
 Source: Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133; the signs and the gain of 1/2 are those of
-its code.
-The straight-through gradient is that of Sharmin et al., whose attack the paper uses: the derivative of a spike
-by its pixel is taken to be a constant, that of the expected spike before it saturates.
+its code. The straight-through gradient is that of Sharmin et al., whose attack the paper uses.
 """
 
 from __future__ import annotations
@@ -15,21 +13,16 @@ from torch import Tensor
 
 
 def direct_coding(currents: Tensor, steps: int) -> Tensor:
-    """Present the same current at every step.
-
-    Meant for the output of a first layer, which so runs once per image and not once per step.
+    """Present the same current at every step, such as that of a first layer, which so runs once per image.
 
     Parameters
     ----------
-    currents : Tensor, (B, ...)
-        Currents or images, of any type.
-    steps : int
-        Number of steps T, at least 1.
+    currents : Tensor, (B, ...), currents or images, of any type
+    steps : int, number of steps T, at least 1
 
     Returns
     -------
-    Tensor, (T, B, ...)
-        A view that repeats the currents and takes no memory of its own.
+    Tensor, (T, B, ...), a view that repeats the currents and takes no memory of its own
 
     Raises
     ------
@@ -52,26 +45,19 @@ def poisson_coding(
 
     .. math:: P(s_t \ne 0) = \min(1, g |x|), \qquad s_t \in \{0, \mathrm{sign}(x)\}
 
-    The gradient goes straight through the draw: :math:`\partial s_t / \partial x = g`, also where the rate is
-    saturated.
+    The gradient goes straight through the draw: :math:`\partial s_t / \partial x = g`, also at a saturated rate.
 
     Parameters
     ----------
-    images : Tensor, (B, ...)
-        Pixels `x`, floating-point; from 0 up unless signed.
-    steps : int
-        Number of steps T, at least 1.
-    generator : torch.Generator
-        Where the draws come from; its device is where they are made.
-    gain : float
-        `g`, above zero; 1/2 in the rate coding of the paper, whose pixels are standardised.
-    signed : bool
-        Whether pixels below zero send spikes of -1.
+    images : Tensor, (B, ...), pixels `x`, floating-point; from 0 up unless signed
+    steps : int, number of steps T, at least 1
+    generator : torch.Generator, where the draws come from; its device is where they are made
+    gain : float, `g`, above zero; 1/2 in the rate coding of the paper, whose pixels are standardised
+    signed : bool, whether pixels below zero send spikes of -1
 
     Returns
     -------
-    Tensor, (T, B, ...)
-        Spikes: 0 and 1, and -1 where signed.
+    Tensor, (T, B, ...), spikes 0 and 1, and -1 where signed
 
     Raises
     ------

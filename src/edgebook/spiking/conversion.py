@@ -18,8 +18,7 @@ def without_spikes(network: nn.Module) -> nn.Module:
 
     Returns
     -------
-    torch.nn.Module
-        The same network.
+    torch.nn.Module, the same network
 
     Raises
     ------

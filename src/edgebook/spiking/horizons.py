@@ -28,25 +28,19 @@ def horizon_loss(logits: Tensor, labels: Tensor, weights: Sequence[float], floor
 
     Parameters
     ----------
-    logits : Tensor, (T, B, classes)
-        Of each step alone; the means over the first steps are taken here.
-    labels : Tensor, (B,)
-        int64.
-    weights : sequence of float, (T,)
-        What each horizon counts, none below zero; scaled to a sum of 1.
-    floor : float
-        The mean cross-entropy of the batch is pulled to this many nats and not below, at every horizon.
+    logits : Tensor, (T, B, classes), of each step alone; the means over the first steps are taken here
+    labels : Tensor, (B,), int64
+    weights : sequence of float, (T,), what each horizon counts, none below zero; scaled to a sum of 1
+    floor : float, the mean cross-entropy of the batch is pulled to this many nats and not below, at every horizon
 
     Returns
     -------
-    Tensor, ()
-        In nats, at least `floor`.
+    Tensor, (), in nats, at least `floor`
 
     Raises
     ------
     ValueError
-        Logits without an axis of steps, another number of labels or weights, a weight or floor below zero or not
-        finite, or weights that are all zero.
+        Logits, labels or weights that do not fit, a weight or floor below zero or not finite, or weights all zero.
 
     Examples
     --------

@@ -30,26 +30,20 @@ def empirical_fisher(
     network : torch.nn.Module
         Images (B, ...) to logits (T, B, classes), in evaluation mode, each sample on its own and without memory from
         one call to the next; all its parameters that require a gradient count.
-    images : Tensor, (N, ...)
-        At least one image, on the device of the network.
-    labels : Tensor, (N,)
-        Integers from 0 up.
-    chunk : int
-        Samples whose gradients are in memory together; the result does not depend on it.
+    images : Tensor, (N, ...), at least one image, on the device of the network
+    labels : Tensor, (N,), integers from 0 up
+    chunk : int, samples whose gradients are in memory together; the result does not depend on it
     method : {"auto", "vmap", "loop"}
-        `vmap` maps one gradient over a chunk of samples, `loop` takes sample by sample, with the same result; "auto"
-        is `vmap` where PyTorch can map the network.
+        One gradient mapped over a chunk, or sample by sample, with the same result; "auto" maps where PyTorch can.
 
     Returns
     -------
-    Tensor, (T,)
-        :math:`I_1, \dots, I_T` in float64.
+    Tensor, (T,), :math:`I_1, \dots, I_T` in float64
 
     Raises
     ------
     ValueError
-        A network in training mode or without a parameter to learn, outputs of another shape, labels that do not fit,
-        or fewer than one sample in a chunk.
+        A network in training mode or with nothing to learn, outputs or labels that do not fit, or an empty chunk.
     """
     check(network, images, labels)
     return squared_norms(network, images, labels.to(images.device), _given, chunk, method).mean(0)
@@ -69,23 +63,18 @@ def true_fisher(
     .. math:: I_t = \frac{1}{N} \sum_n \mathrm{E}_{y \sim p_t(\cdot \mid x_n)}
         \lVert \nabla_\theta \log p_t(y \mid x_n) \rVert^2
 
-    Labels of one draw share one random number over all horizons, so that curves vary less from step to step.
-    A confident network rarely draws the labels that matter, and few draws then say little: the exact expectation
-    costs as many backward passes as there are classes.
+    Labels of one draw share one random number over all horizons, so that curves vary less. A confident network rarely
+    draws the labels that matter; the exact expectation costs as many backward passes as there are classes.
 
     Parameters
     ----------
-    network, images, chunk, method
-        As in `empirical_fisher`.
-    generator : torch.Generator or None
-        Where the labels come from; None for the exact expectation over all labels.
-    draws : int
-        Labels drawn per image and horizon, at least 1; without meaning for the exact expectation.
+    network, images, chunk, method : as in `empirical_fisher`
+    generator : torch.Generator or None, where the labels come from; None for the exact expectation over all labels
+    draws : int, labels drawn per image and horizon, at least 1; without meaning for the exact expectation
 
     Returns
     -------
-    Tensor, (T,)
-        :math:`I_1, \dots, I_T` in float64.
+    Tensor, (T,), :math:`I_1, \dots, I_T` in float64
 
     Raises
     ------
@@ -109,22 +98,18 @@ def batch_squared_fisher(network: nn.Module, images: Tensor, labels: Tensor, *, 
     .. math:: \frac{1}{M} \sum_m \Big\lVert \frac{1}{|B_m|} \sum_{n \in B_m}
         \nabla_\theta \log p_t(y_n \mid x_n) \Big\rVert^2
 
-    This is what the released code of the paper computes, with batches of 16.
-    Gradients cancel before they are squared, so that it lies below `empirical_fisher` at every horizon, by a factor
-    that changes with the horizon: about the batch size where gradients point every way, 1 where they agree.
-    For a batch size of 1 the two are equal.
+    This is what the released code of the paper computes, with batches of 16. Gradients cancel before they are squared:
+    it lies below `empirical_fisher` by a factor from 1, where they agree, to about the batch size, where they point
+    every way, and that factor changes with the horizon.
 
     Parameters
     ----------
-    network, images, labels
-        As in `empirical_fisher`.
-    batch_size : int
-        Images per mini-batch, taken in the order given; it must divide their number.
+    network, images, labels : as in `empirical_fisher`
+    batch_size : int, images per mini-batch, taken in the order given; it must divide their number
 
     Returns
     -------
-    Tensor, (T,)
-        The mean over mini-batches in float64.
+    Tensor, (T,), the mean over mini-batches in float64
 
     Raises
     ------
@@ -143,13 +128,11 @@ def information_centroid(traces: Tensor) -> float:
 
     Parameters
     ----------
-    traces : Tensor, (T,)
-        Fisher traces per horizon, none below zero.
+    traces : Tensor, (T,), Fisher traces per horizon, none below zero
 
     Returns
     -------
-    float
-        Between 1, all information in the first step, and T; a flat profile gives (T + 1) / 2.
+    float, between 1, all information in the first step, and T; a flat profile gives (T + 1) / 2
 
     Raises
     ------

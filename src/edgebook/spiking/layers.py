@@ -55,10 +55,7 @@ class SpikingLayer(nn.Module):
         self.weights, self.norm, self.neuron = weights, norm, neuron
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
-        """Return spikes (T, B, ...); an input of one step is held for as many steps as asked for.
-
-        Its current is computed once, and normalised once unless every step has a norm of its own.
-        """
+        """Return spikes (T, B, ...); one step of input is held for as many, its current computed once."""
         # (T or 1, B, ...): a linear layer takes (T, B, inputs)
         currents = folded(self.weights, x.flatten(2) if isinstance(self.weights, nn.Linear) else x)
         late = isinstance(self.norm, TemporalBatchNorm)
@@ -69,8 +66,7 @@ class SpikingLayer(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions and a shortcut, added up as currents of the last neurons, so that only spikes travel on.
 
-    A shortcut that halves the resolution picks its pixels before its 1x1 convolution, as that of the residual networks
-    in `edgebook.networks` does, and for the same reason.
+    A shortcut picks its pixels before its 1x1 convolution, as in `edgebook.networks.convolutional`, which says why.
     """
 
     def __init__(self, recipe: Recipe, inputs: int, outputs: int, stride: int) -> None:

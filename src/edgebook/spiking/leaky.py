@@ -27,13 +27,11 @@ def to_leaky(neuron: LIF) -> snntorch.Leaky:
 
     Parameters
     ----------
-    neuron : LIF
-        A neuron. Where it scales its input, the caller scales it, for `Leaky` does not: see `LeakyLoop`.
+    neuron : LIF; where it scales its input, the caller of the `Leaky` has to, as `LeakyLoop` does
 
     Returns
     -------
-    snntorch.Leaky
-        The same neuron for one step at a time, with its membrane handed in and out.
+    snntorch.Leaky, the same neuron for one step at a time, with its membrane handed in and out
 
     Raises
     ------
@@ -72,13 +70,11 @@ def from_leaky(leaky: snntorch.Leaky) -> LIF:
 
     Parameters
     ----------
-    leaky : snntorch.Leaky
-        A neuron with one fixed leak and threshold, and the surrogate `atan`, `fast_sigmoid` or one of this package.
+    leaky : snntorch.Leaky, with one fixed leak and threshold, and `atan`, `fast_sigmoid` or a surrogate from here
 
     Returns
     -------
-    LIF
-        The same neuron.
+    LIF, the same neuron
 
     Raises
     ------
@@ -117,10 +113,8 @@ class LeakyLoop(nn.Module):
 
     Parameters
     ----------
-    leaky : snntorch.Leaky
-        A neuron that hands its membrane in and out (`init_hidden` off).
-    gain : float
-        What the current is multiplied by, 1 - beta for a neuron that scales its input.
+    leaky : snntorch.Leaky, a neuron that hands its membrane in and out (`init_hidden` off)
+    gain : float, what the current is multiplied by, 1 - beta for a neuron that scales its input
 
     Raises
     ------

@@ -1,8 +1,7 @@
 """Spiking networks from plain tuples of widths.
 
-Source of `VGG9`: the code of Kim et al., arXiv 2202.03133.
-
-Convolutions are built channels-last in memory, which is faster on a CPU; images may come in either layout.
+Source of `VGG9`: the code of Kim et al., arXiv 2202.03133. Convolutions are built channels-last in memory, which is
+faster on a CPU; images may come in either layout.
 """
 
 from __future__ import annotations
@@ -56,38 +55,26 @@ def spiking_vgg(
     config : sequence of int or "M"
         Output channels of each convolution, with "M" for a pool, as `edgebook.networks.parse_plan` returns it;
         also `VGG9`. Empty for a network of fully connected layers alone.
-    in_channels, classes : int
-        Channels of the image, number of logits.
-    steps : int
-        Steps T of direct coding, and the number of steps that a norm of its own per step ("bntt") is made for.
-    beta, threshold, reset, surrogate
-        The neuron, as in `edgebook.spiking.lif`.
+    in_channels, classes : int, channels of the image, number of logits
+    steps : int, steps T of direct coding, and the number of steps that a norm of its own per step ("bntt") is made for
+    beta, threshold, reset, surrogate : the neuron, as in `edgebook.spiking.lif`
     norm : {"batch", "td", "bntt", "none"}
-        What stands between weights and neurons: the batch norm of each step, the threshold-dependent one of all steps
-        together (arXiv 2011.05280), the one with scales and statistics of its own for every step (arXiv 2010.01729),
-        or nothing. Under direct coding, "batch" and "td" normalise the first layer's current once per image: its spikes
-        are those of the repeated image, and the running statistics of "batch" move once per batch and not T times.
-    pool : {"avg", "max"}
-        What "M" stands for.
-    size : int, optional
-        Height and width of the images: the features are then flattened. Without it, they are averaged over positions.
-    hidden : sequence of int
-        Widths of fully connected layers of neurons before the read-out, with norms as the convolutions have.
-    bias, linear_bias : bool
-        Whether convolutions, and whether linear layers have a bias.
-    output : {"steps", "mean", "last"}
-        What a call returns: the logits of all steps, their mean, or the last of them.
-    xavier_gain : float, optional
-        Gain of uniform Xavier weights, and biases of zero; without it, weights are drawn as PyTorch does.
-    seed : int
-        Decides the weights.
-    **options
-        `scale_input`, `relative`, `strict`, `detach_reset`, `delay` and `backend` of `edgebook.spiking.lif`.
+        Between weights and neurons: the batch norm of each step, the threshold-dependent one of all steps (arXiv
+        2011.05280), one with scales and statistics of its own for every step (arXiv 2010.01729), or nothing. Under
+        direct coding, "batch" and "td" normalise the first layer's current once per image, so that the running
+        statistics of "batch" move once per batch and not T times.
+    pool : {"avg", "max"}, what "M" stands for
+    size : int, optional, height and width of the images; features are then flattened, else averaged over positions
+    hidden : sequence of int, widths of fully connected layers of neurons before the read-out, with norms too
+    bias, linear_bias : bool, whether convolutions, and whether linear layers have a bias
+    output : {"steps", "mean", "last"}, what a call returns: the logits of all steps, their mean, or the last of them
+    xavier_gain : float, optional, gain of uniform Xavier weights, with biases of zero; without it, as PyTorch draws
+    seed : int, decides the weights
+    **options : `scale_input`, `relative`, `strict`, `detach_reset`, `delay` and `backend` of `edgebook.spiking.lif`
 
     Returns
     -------
-    SpikingNetwork
-        Images (B, in_channels, H, W) or a sequence of them to logits.
+    SpikingNetwork, images (B, in_channels, H, W) or a sequence of them to logits
 
     Raises
     ------
@@ -149,20 +136,12 @@ def spiking_resnet(
         Width of the stem, then for each stage its width, its number of blocks and the stride of the first of them:
         `(16, (16, 1, 1), (32, 1, 2))`. The ResNet19 of Kim et al., arXiv 2211.14406, is
         `(128, (256, 3, 2), (512, 3, 2), (512, 2, 2))`.
-    in_channels, classes, steps, beta, threshold, reset, surrogate, norm
-        As in `spiking_vgg`.
-    hidden, bias, linear_bias, output, xavier_gain, seed, **options
-        As in `spiking_vgg`.
+    in_channels, classes, steps, beta, threshold, reset, surrogate, norm : as in `spiking_vgg`
+    hidden, bias, linear_bias, output, xavier_gain, seed, **options : as in `spiking_vgg`, with the same errors
 
     Returns
     -------
-    SpikingNetwork
-        Images (B, in_channels, H, W) or a sequence of them to logits.
-
-    Raises
-    ------
-    ValueError
-        As in `spiking_vgg`.
+    SpikingNetwork, images (B, in_channels, H, W) or a sequence of them to logits
 
     Examples
     --------

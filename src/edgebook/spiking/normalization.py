@@ -56,10 +56,7 @@ class _BatchNorm(nn.Module):
 
 
 def _steps(x: Tensor) -> Sequence[Tensor]:
-    """Return the steps of (T, B, C, ...), so that gradients come back in the layout of the sequence.
-
-    A sequence that repeats one step is not written out for that.
-    """
+    """Return the steps of (T, B, C, ...), so that gradients come back in its layout; repeated ones stay views."""
     return x.unbind() if x.stride(0) == 0 else x.flatten(0, 1).split_with_sizes([x.shape[1]] * len(x))
 
 
@@ -67,8 +64,7 @@ class StepBatchNorm(_BatchNorm):
     """Ordinary batch norm, called once per step: each step is normalised by its own batch.
 
     The running statistics, which evaluation uses for every step, are so updated T times per sequence.
-    Source: the code of Kim et al., *Exploring Temporal Information Dynamics in Spiking Neural Networks*, arXiv
-    2211.14406.
+    Source: the code of Kim et al., arXiv 2211.14406.
     """
 
     def __init__(self, channels: int) -> None:

@@ -6,10 +6,8 @@ By convention
 .. math:: \mathrm{additions}_l = \mathrm{MAC}_l \cdot r_l \cdot T
 
 with :math:`r_l` the mean spike per input and step, and MACs as `edgebook.measure.layer_costs` counts them, zero
-padding and zero weights included.
-The exact number leaves both out, spike by spike.
-
-Not counted: norms, biases, the leak and the threshold of the neurons, and memory.
+padding and zero weights included; the exact number leaves both out, spike by spike. Not counted: norms, biases, the
+leak and the threshold of the neurons, and memory.
 """
 
 from __future__ import annotations
@@ -28,15 +26,12 @@ def measure_activity(model: nn.Module, inputs: Tensor) -> NetworkActivity:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        With its weights in `torch.nn.Conv2d` (zero padding) and `torch.nn.Linear`, its neurons in `LIF` or `LeakyLoop`.
-    inputs : Tensor
-        What the model takes: of a `SpikingNetwork`, images (B, C, H, W) or a sequence (T, B, C, H, W).
+    model : torch.nn.Module, of `Conv2d` (zero padding) and `Linear` layers, with neurons in `LIF` or `LeakyLoop`
+    inputs : Tensor, what the model takes: of a `SpikingNetwork`, images (B, C, H, W) or a sequence (T, B, C, H, W)
 
     Returns
     -------
-    NetworkActivity
-        Means over the batch.
+    NetworkActivity, means over the batch
 
     Raises
     ------

@@ -22,28 +22,17 @@ from edgebook.crossbar.solver.wiring import Wiring
 
 
 class Frame(NamedTuple):
-    """All of a grid of (br, bc) equal blocks that does not depend on the devices.
+    """All of a grid of (br, bc) equal blocks that does not depend on the devices."""
 
-    Attributes
-    ----------
-    drive : Tensor, (br, bc, pq, ports)
-        `P`: device voltages per input if no device drew current.
-    wires : Tensor, (br, bc, pq, pq)
-        `Z`: what a current through one device takes from the voltage of another, ohms.
-    rest : Tensor, (br, bc, ports, ports)
-        :math:`H_0`, the block without devices.
-    """
-
-    drive: Tensor
-    wires: Tensor
-    rest: Tensor
+    drive: Tensor  #: `P` (br, bc, pq, ports), device voltages per input if no device drew current
+    wires: Tensor  #: `Z` (br, bc, pq, pq), what a current through one device takes from the voltage of another, ohms
+    rest: Tensor  #: :math:`H_0` (br, bc, ports, ports), the block without devices
 
 
 def frame(block: tuple[int, int], grid: tuple[int, int], wiring: Wiring, order: str, like: Tensor) -> Frame:
     """Describe the wires of a grid of blocks of p rows and q columns, in double precision on the device of `like`.
 
-    Those at the left of the grid (rows, columns) have the sources, those at its bottom the senses. `order` names the
-    sides that count as ports, such as "LBTR", in the order of the matrix.
+    Those at its left have the sources, those at its bottom the senses; `order` names the sides that count as ports.
     """
     (p, q), new = block, {"dtype": torch.float64, "device": like.device}
     row, column = torch.arange(p, **new).repeat_interleave(q), torch.arange(q, **new).repeat(p)  # of device k = iq + j

@@ -23,13 +23,7 @@ AT_ONCE = 16384  # devices that PyTorch works on together on a CPU: more only ta
 
 
 def effective_conductance(
-    conductance: Tensor,
-    *,
-    r_word: float,
-    r_bit: float,
-    r_source: float,
-    r_sense: float,
-    backend: Backend = "auto",
+    conductance: Tensor, *, r_word: float, r_bit: float, r_source: float, r_sense: float, backend: Backend = "auto"
 ) -> Tensor:
     r"""Return the matrix that a crossbar multiplies by, all its wire resistances taken into account.
 
@@ -55,9 +49,6 @@ def effective_conductance(
                                  |            |             |
                                 I0           I1            In    virtual ground
 
-    `r_word` lies between neighbouring columns and `r_bit` between neighbouring rows, `r_source` between a source and
-    its first device, `r_sense` between a last device and ground.
-
     The circuit is linear, hence :math:`I = V G_{\mathrm{eff}}` exactly, for every input: ``voltages @ effective``.
     All is computed in double precision; every entry agrees with nodal analysis to 1e-12 or better, also where zero
     wires and six decades of conductance meet. Column sums and row sums never exceed those of `conductance`, single
@@ -65,23 +56,19 @@ def effective_conductance(
 
     Parameters
     ----------
-    conductance : Tensor, (..., M, N)
-        Siemens, at least 0; any number of arrays at once, on a CPU or a GPU.
-    r_word, r_bit, r_source, r_sense : float
-        Ohms, at least 0.
-    backend : {"auto", "numba", "torch"}
-        Compiled columns (on a CPU) or joined blocks; "auto" takes what is faster.
+    conductance : Tensor, (..., M, N), siemens, at least 0; any number of arrays at once, on a CPU or a GPU
+    r_word, r_bit, r_source, r_sense : float, ohms, at least 0
+    backend : {"auto", "numba", "torch"}, compiled columns (on a CPU) or joined blocks; "auto" takes what is faster
 
     Returns
     -------
-    Tensor, (..., M, N)
-        Effective conductance in siemens, of the type of the argument, differentiable once.
+    Tensor, (..., M, N), effective conductance in siemens, of the type of the argument, differentiable once
 
     Raises
     ------
     ValueError
-        A conductance that is negative or not finite (its position is named), a wrong shape or type, a resistance that
-        is negative or not finite (its name is given), or a backend that cannot be had.
+        A conductance (its position is named) or resistance that is negative or not finite, a wrong shape or type, or a
+        backend that cannot be had.
 
     Examples
     --------

@@ -25,15 +25,12 @@ Inner = tuple[Tensor, Tensor]  # current and voltage at the common side, per inp
 
 
 class Step(NamedTuple):
-    """One join: its direction, the wires between the blocks, and how the ports lie afterwards.
-
-    The far blocks of the last join in a direction have a side at the array's open edge, which is `dropped`.
-    """
+    """One join: its direction, the wires between the blocks, and how the ports lie afterwards."""
 
     direction: str
     cut: int
     resistance: float
-    dropped: int
+    dropped: int  # ports of far blocks at the array's open edge, in the last join of a direction
     layout: list[Piece]
 
 
@@ -58,10 +55,7 @@ class Trace(NamedTuple):
 
 
 def plan(rows: int, columns: int, wiring: Wiring) -> Plan:
-    """Divide an array into a grid of equal blocks, powers of two in number, and list the joins.
-
-    The array is padded where the blocks do not divide it.
-    """
+    """Divide an array, padded where need be, into a grid of 2^a by 2^b equal blocks, and list the joins."""
     down, across = (2 ** max(0, math.ceil(math.log2(lines / LARGEST_BLOCK))) for lines in (rows, columns))
     grid, block = (down, across), (-(-rows // down), -(-columns // across))
     height, width = block

@@ -39,8 +39,7 @@ class Piece(NamedTuple):
 def pieces(sizes: dict[str, int], step: str, order: str) -> list[Piece]:
     """Lay out the ports of the new block, in the order of its sides.
 
-    `sizes` are the ports on each side of the blocks, 0 for a side that the new block no longer has; `step` says whether
-    left and right ("across") or bottom and top ("down") blocks are joined, the near one being left or bottom.
+    `sizes` are the ports on each side of the blocks, 0 for a side that is gone; near is left ("across") or bottom.
     """
     here, found, at = ORDERS[step], [], 0
     for side in order:
@@ -58,8 +57,7 @@ def join(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Return the matrices (..., new, new) of the new blocks, and current and voltage at the common side per input.
 
-    `near` and `far` (..., ports, ports) have their ports in the order of `ORDERS`, `cut` of them on the common side;
-    `resistance` is that of each wire between the blocks in ohms, and `layout` comes from `pieces`.
+    `near` and `far` (..., ports, ports) have `cut` ports on the common side; `resistance` is in ohms for each wire.
     """
     kept = near.shape[-1] - cut
     impedance = -near[..., kept:, kept:]

@@ -1,7 +1,6 @@
 r"""What a leaky integrate-and-fire neuron does: the choices by which papers and libraries differ, in one place.
 
-With leak :math:`\beta`, threshold :math:`\theta` and input gain :math:`g` (1, or :math:`1 - \beta` where the
-input is scaled):
+With leak :math:`\beta`, threshold :math:`\theta` and gain :math:`g` (1, or :math:`1 - \beta` for scaled inputs):
 
 .. math:: h_t = c_{t-1} + g\,I_t, \qquad s_t = 1[h_t > \theta], \qquad c_0 = 0
 
@@ -77,9 +76,7 @@ def constants(convention: Convention, dtype: DTypeLike) -> NDArray[np.floating]:
     """Return the numbers that the recurrence computes with, in the precision of its arrays.
 
     The three resets share one formula, `decay * (h * (1 - hard * s) - soft * s) - late * s`, whose unused terms
-    vanish exactly.
-    "At least the threshold" is "above the next smaller number", so that one comparison serves strict and
-    non-strict neurons.
+    vanish exactly. "At least the threshold" is "above the next smaller number", so one comparison serves all neurons.
     """
     precision = np.dtype(dtype).type
     threshold = precision(convention.threshold)

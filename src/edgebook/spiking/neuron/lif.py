@@ -22,13 +22,11 @@ def beta_of(tau: float) -> float:
 
     Parameters
     ----------
-    tau : float
-        Time constant in steps, at least 1.
+    tau : float, time constant in steps, at least 1
 
     Returns
     -------
-    float
-        The leak, in [0, 1).
+    float, the leak, in [0, 1)
 
     Raises
     ------
@@ -68,38 +66,23 @@ def lif(
 
     Parameters
     ----------
-    currents : Tensor, (T, ...)
-        Input currents `I`, float32 or float64; steps along the first axis, at least one.
-    beta : float
-        Share of the membrane that is left after a step, in [0, 1].
-    threshold : float
-        :math:`\theta`, above zero.
-    reset : {"zero", "subtract", "none"}
-        What a spike does to the membrane.
-    scale_input : bool
-        Whether the current is multiplied by :math:`1 - \beta`, so that the membrane is a running mean of it.
-    surrogate : Surrogate
-        Stands in for the derivative of the spike: `atan()`, `fast_sigmoid()` or `triangular()`.
-    relative : bool
-        Whether the surrogate sees :math:`h / \theta - 1` instead of :math:`h - \theta`.
-    strict : bool
-        Whether a membrane at the threshold stays silent (as in snnTorch) or fires (as in SpikingJelly).
-    detach_reset : bool
-        Whether gradients ignore that the reset depends on the spike.
-    delay : bool
-        Whether the subtraction comes one step later, after the leak, as in snnTorch; it changes nothing for the
-        other resets.
-    membranes : bool
-        Whether to return the membranes as well.
+    currents : Tensor, (T, ...), input currents `I`, float32 or float64; steps along the first axis, at least one
+    beta : float, share of the membrane that is left after a step, in [0, 1]
+    threshold : float, :math:`\theta`, above zero
+    reset : {"zero", "subtract", "none"}, what a spike does to the membrane
+    scale_input : bool, whether the current is multiplied by :math:`1 - \beta`; the membrane is then its running mean
+    surrogate : Surrogate, stands in for the derivative of the spike: `atan()`, `fast_sigmoid()` or `triangular()`
+    relative : bool, whether the surrogate sees :math:`h / \theta - 1` instead of :math:`h - \theta`
+    strict : bool, whether a membrane at the threshold stays silent (as in snnTorch) or fires (as in SpikingJelly)
+    detach_reset : bool, whether gradients ignore that the reset depends on the spike
+    delay : bool, whether a subtraction comes one step later, after the leak, as in snnTorch
+    membranes : bool, whether to return the membranes as well
     backend : {"auto", "numba", "triton", "torch", "steps"}
-        Where to compute; "auto" is "numba" on a CPU and "triton" on a GPU where these are installed, and "torch"
-        elsewhere; "steps" can be differentiated twice.
+        "auto" is "numba" on a CPU and "triton" on a GPU where installed, else "torch"; "steps" has second derivatives.
 
     Returns
     -------
-    Tensor or tuple of two Tensors, (T, ...)
-        Spikes, 0 or 1; then on request the membranes :math:`h_t` that were compared with the threshold, before
-        any reset.
+    Tensor or tuple of two Tensors, (T, ...), spikes, 0 or 1, and on request the membranes :math:`h_t`, before any reset
 
     Raises
     ------
@@ -121,15 +104,8 @@ class LIF(nn.Module):
 
     Parameters
     ----------
-    beta, threshold, reset
-        As in `lif`.
-    scale_input, surrogate, relative, strict, detach_reset, delay, backend
-        As in `lif`.
-
-    Raises
-    ------
-    ValueError
-        As in `lif`.
+    beta, threshold, reset, scale_input, surrogate, relative, strict, detach_reset, delay, backend
+        As in `lif`, with the same errors.
 
     Examples
     --------
@@ -163,6 +139,6 @@ class LIF(nn.Module):
         return (outputs[0], outputs[1]) if membranes else outputs[0]
 
     def extra_repr(self) -> str:
-        """Return what is printed between the brackets: what differs from one neuron to another at first sight."""
+        """Return what is printed between the brackets."""
         c = self.convention
         return f"beta={c.beta:g}, threshold={c.threshold:g}, reset={c.reset!r}, surrogate={c.surrogate.kind}"

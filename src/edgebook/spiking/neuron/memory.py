@@ -10,19 +10,13 @@ NUMPY = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64
 
 
 def layout(x: Tensor) -> tuple[list[int], list[int]]:
-    """Return the order in which the axes of (T, ...) lie in memory behind the steps, and the way back from it.
-
-    Neurons know no neighbours: working in this order, channels-last for example, spares a copy and keeps the layout.
-    """
+    """Return the order in which the axes of (T, ...) lie in memory, which spares a copy, and the way back."""
     order = [0, *sorted(range(1, x.ndim), key=x.stride, reverse=True)]  # behind the steps, the widest stride first
     return order, sorted(range(x.ndim), key=order.__getitem__)
 
 
 def flat(x: Tensor) -> tuple[Tensor, int]:
-    """Return the memory of (T, ...) as a flat tensor, and how far apart its steps lie.
-
-    Steps that repeat one another, as direct coding and the gradient of a mean over time make them, are not written out.
-    """
+    """Return the memory of (T, ...) as a flat tensor, and how far apart its steps lie: 0 where they repeat one."""
     x, size = x.detach(), x.numel() // len(x)
     if x.is_contiguous():
         return x.view(-1), size  # (T size,)

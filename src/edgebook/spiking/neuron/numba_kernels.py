@@ -1,9 +1,7 @@
 """The neuron's recurrence in Numba: one pass over the currents forward, one over currents and gradients back.
 
-Nothing is stored but the results: the backward pass recomputes the membranes of a block of neurons, which fit
-into the cache, from their currents.
-Without fast-math both passes round alike, so that the recomputed membranes are those of the forward pass to the
-last bit.
+Nothing is stored but the results: the backward pass recomputes the membranes of a block of neurons, which fit into the
+cache, from their currents. Without fast-math both passes round alike, so that they are the same to the last bit.
 Arrays are flat; step `t` of neuron `i` lies at `t * stride + i`, where a stride of 0 repeats one step.
 The constants `p` come from `edgebook.spiking.neuron.convention.constants`, in the precision of the arrays: a Python
 number among single-precision ones would turn the whole loop into double precision.
@@ -33,10 +31,7 @@ def _compiled(function: Callable[..., None]) -> Callable[..., None]:
 
 @_compiled
 def _fire(current: Array, carry: Array, membrane: Array | None, spike: Array | None, p: Array) -> None:
-    """One step: the membrane from what the last step handed on, the spike from the membrane.
-
-    What is not wanted is None, and the compiler then leaves its line out.
-    """
+    """One step; the membrane or spike that is not wanted is None, and the compiler then leaves its line out."""
     decay, scale, gate, hard, soft, late, one = p[0], p[1], p[3], p[4], p[5], p[6], p[7]
     zero = one - one
     for i in range(current.size):

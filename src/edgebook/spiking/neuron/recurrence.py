@@ -2,9 +2,7 @@
 
 `numba` is one compiled pass over memory, on a CPU, and `triton` the same on a GPU; `torch` does it with tensor
 operations, on any device; `steps` is the definition, step by step in plain autograd: slowest, and the only one that
-can be differentiated twice.
-Each of the first three keeps one tensor for the backward pass: `numba` the currents, from which it recomputes the
-membranes, the others the membranes themselves.
+can be differentiated twice. For the backward pass `numba` keeps the currents, `triton` and `torch` the membranes.
 """
 
 from __future__ import annotations

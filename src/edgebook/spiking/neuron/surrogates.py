@@ -1,10 +1,8 @@
 r"""Surrogate gradients: what stands in for the derivative of the spike.
 
-A spike is a step, :math:`s = 1[x > 0]` with `x` the distance of the membrane from the threshold, and its
-derivative is zero almost everywhere.
-Training replaces that derivative by a finite bump around the threshold.
-Names and formulas are snnTorch's where it has them.
-Its function named `triangular` returns a constant of either sign and no triangle; the one here is the papers'.
+A spike is a step, :math:`s = 1[x > 0]` with `x` the distance of the membrane from the threshold. Training replaces its
+derivative, zero almost everywhere, by a finite bump. Names and formulas are snnTorch's where it has them; its function
+`triangular` returns a constant of either sign and no triangle, and the one here is the papers'.
 """
 
 from __future__ import annotations
@@ -40,10 +38,8 @@ class Surrogate:
 
     Parameters
     ----------
-    kind : {"atan", "fast_sigmoid", "triangular"}
-        Form of the bump.
-    height, steepness : float
-        `a` and `k`, both above zero.
+    kind : {"atan", "fast_sigmoid", "triangular"}, form of the bump
+    height, steepness : float, `a` and `k`, both above zero
 
     Raises
     ------
@@ -102,13 +98,11 @@ def atan(alpha: float = 2.0) -> Surrogate:
 
     Parameters
     ----------
-    alpha : float
-        :math:`\alpha`; the height is half of it.
+    alpha : float, :math:`\alpha`; the height is half of it
 
     Returns
     -------
-    Surrogate
-        The surrogate, as snnTorch's and SpikingJelly's of that name.
+    Surrogate, as snnTorch's and SpikingJelly's of that name
 
     Raises
     ------
@@ -128,13 +122,11 @@ def fast_sigmoid(slope: float = 25.0) -> Surrogate:
 
     Parameters
     ----------
-    slope : float
-        `k`.
+    slope : float, `k`
 
     Returns
     -------
-    Surrogate
-        The surrogate, as snnTorch's of that name.
+    Surrogate, as snnTorch's of that name
 
     Raises
     ------
@@ -152,18 +144,15 @@ def fast_sigmoid(slope: float = 25.0) -> Surrogate:
 def triangular(height: float = 0.3, width: float = 1.0) -> Surrogate:
     r"""Triangle: :math:`a \max(0, 1 - |x| / w)`.
 
-    Source: the code of Kim et al., *Rate Coding or Direct Coding*, arXiv 2202.03133, where `a` is 0.3 and `w`
-    the threshold.
+    Source: the code of Kim et al., arXiv 2202.03133, where `a` is 0.3 and `w` the threshold.
 
     Parameters
     ----------
-    height, width : float
-        `a` and `w`: the value at the threshold, and the distance at which it has fallen to zero.
+    height, width : float, `a` and `w`: the value at the threshold, and the distance at which it is zero
 
     Returns
     -------
     Surrogate
-        The surrogate.
 
     Raises
     ------

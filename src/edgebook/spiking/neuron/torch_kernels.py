@@ -29,10 +29,8 @@ def forward(currents: Tensor, convention: Convention) -> tuple[Tensor, Tensor]:
 
 
 def backward(held: Tensor, spikes: Tensor, membranes: Tensor | None, convention: Convention) -> Tensor:
-    """Return the gradient of the currents, from those of spikes and, where there are any, of membranes.
-
-    Backwards the recurrence is linear: a step's gradient is its own plus a known share of the next step's.
-    """
+    """Return the gradient of the currents, from those of spikes and, where there are any, of membranes."""
+    # Backwards the recurrence is linear: a step's gradient is its own plus a known share of the next step's.
     p = constants(convention, NUMPY[held.dtype]).tolist()
     decay, scale, threshold, gate, hard, soft, late, _, attached, unit, *_ = p
     slope = convention.surrogate.slope(unit * (held - threshold)).mul_(unit)  # ds/dh at every step (T, ...)

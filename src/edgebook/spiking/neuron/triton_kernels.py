@@ -3,8 +3,7 @@
 A program walks a block of neurons through all steps and keeps in registers what one step hands on to the next.
 The forward pass stores the membranes, from which the backward pass computes spikes and slopes anew.
 Products and sums are not contracted, so that the spikes are those of the other backends to the last bit.
-Arrays are flat, as in `numba_kernels`, where a stride of 0 repeats one step too; the formulas and the numbers `p` are
-those of `convention`.
+Arrays are flat, as in `numba_kernels`; the formulas and the numbers `p` are those of `convention`.
 """
 
 from __future__ import annotations
