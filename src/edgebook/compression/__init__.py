@@ -1,39 +1,23 @@
 """Smaller networks: density, pruning, lottery tickets, and the widths that they are compared with."""
 
-from edgebook.compression.allocation import random_shape as random_shape
-from edgebook.compression.allocation import scale_to_cost as scale_to_cost
-from edgebook.compression.density import DensityMeter as DensityMeter
-from edgebook.compression.density import activation_density as activation_density
-from edgebook.compression.density import saturated as saturated
-from edgebook.compression.density import shrink_widths as shrink_widths
-from edgebook.compression.early_bird import cosine_rate as cosine_rate
-from edgebook.compression.early_bird import is_early_bird as is_early_bird
-from edgebook.compression.early_bird import mask_distance as mask_distance
-from edgebook.compression.early_time import divergence_curve as divergence_curve
-from edgebook.compression.early_time import normalise_curve as normalise_curve
-from edgebook.compression.early_time import pick_timestep as pick_timestep
-from edgebook.compression.early_time import select_early_timestep as select_early_timestep
-from edgebook.compression.layer_steps import SearchPhase as SearchPhase
-from edgebook.compression.layer_steps import largest_saving as largest_saving
-from edgebook.compression.layer_steps import search_layer_steps as search_layer_steps
-from edgebook.compression.masked_training import step_cross_entropy as step_cross_entropy
-from edgebook.compression.masked_training import train_masked as train_masked
-from edgebook.compression.masks import count_alive as count_alive
-from edgebook.compression.masks import dense_masks as dense_masks
-from edgebook.compression.masks import hold_masks as hold_masks
-from edgebook.compression.masks import layer_density as layer_density
-from edgebook.compression.masks import pack_masks as pack_masks
-from edgebook.compression.masks import prunable_weights as prunable_weights
-from edgebook.compression.masks import sparsity as sparsity
-from edgebook.compression.masks import unpack_masks as unpack_masks
-from edgebook.compression.pruning import filter_norms as filter_norms
-from edgebook.compression.pruning import keep_channels as keep_channels
-from edgebook.compression.pruning import top_channels as top_channels
-from edgebook.compression.schedule import density_phase as density_phase
-from edgebook.compression.selection import keep_largest as keep_largest
-from edgebook.compression.selection import prune_by_magnitude as prune_by_magnitude
-from edgebook.compression.selection import random_masks as random_masks
-from edgebook.compression.snip import snip_scores as snip_scores
-from edgebook.compression.tickets import copy_parameters as copy_parameters
-from edgebook.compression.tickets import iterative_pruning as iterative_pruning
-from edgebook.compression.tickets import rewind as rewind
+from edgebook.compression.allocation import random_shape, scale_to_cost
+from edgebook.compression.density import DensityMeter, activation_density, saturated, shrink_widths
+from edgebook.compression.early_bird import cosine_rate, is_early_bird, mask_distance
+from edgebook.compression.early_time import divergence_curve, normalise_curve, pick_timestep, select_early_timestep
+from edgebook.compression.layer_steps import SearchPhase, largest_saving, search_layer_steps
+from edgebook.compression.masked_training import step_cross_entropy, train_masked
+from edgebook.compression.masks import (
+    count_alive,
+    dense_masks,
+    hold_masks,
+    layer_density,
+    pack_masks,
+    prunable_weights,
+    sparsity,
+    unpack_masks,
+)
+from edgebook.compression.pruning import filter_norms, keep_channels, top_channels
+from edgebook.compression.schedule import density_phase
+from edgebook.compression.selection import keep_largest, prune_by_magnitude, random_masks
+from edgebook.compression.snip import snip_scores
+from edgebook.compression.tickets import copy_parameters, iterative_pruning, rewind

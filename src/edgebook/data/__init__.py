@@ -5,16 +5,3 @@ from edgebook.data.photos import BLOCK, PHOTOS, block_split, photograph
 from edgebook.data.splits import split
 from edgebook.data.text import Text, load_text
 from edgebook.data.vision import import_torchvision
-
-__all__ = [
-    "BLOCK",
-    "PHOTOS",
-    "Images",
-    "Text",
-    "block_split",
-    "import_torchvision",
-    "load_images",
-    "load_text",
-    "photograph",
-    "split",
-]

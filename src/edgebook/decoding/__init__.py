@@ -1,30 +1,13 @@
 """Lossless speculative decoding between an edge and a cloud: acceptance, early exits, drafting ahead, clocks."""
 
-from edgebook.decoding.cloud import Outcome as Outcome
-from edgebook.decoding.costs import ApiTokens as ApiTokens
-from edgebook.decoding.costs import alone_seconds as alone_seconds
-from edgebook.decoding.costs import api_tokens as api_tokens
-from edgebook.decoding.costs import forced as forced
-from edgebook.decoding.costs import round_seconds as round_seconds
-from edgebook.decoding.draws import Draws as Draws
-from edgebook.decoding.exits import Exits as Exits
-from edgebook.decoding.exits import StagedDecoder as StagedDecoder
-from edgebook.decoding.exits import distill as distill
-from edgebook.decoding.fitting import cross_entropy as cross_entropy
-from edgebook.decoding.fitting import fit_decoder as fit_decoder
-from edgebook.decoding.generation import DraftRound as DraftRound
-from edgebook.decoding.generation import autoregressive as autoregressive
-from edgebook.decoding.generation import generate as generate
-from edgebook.decoding.generation import trace as trace
-from edgebook.decoding.hugging_face import HuggingFaceModel as HuggingFaceModel
-from edgebook.decoding.self_speculation import ExitDraft as ExitDraft
-from edgebook.decoding.speculative import Sampling as Sampling
-from edgebook.decoding.speculative import acceptance as acceptance
-from edgebook.decoding.speculative import distribution as distribution
-from edgebook.decoding.speculative import expected_tokens as expected_tokens
-from edgebook.decoding.speculative import pick as pick
-from edgebook.decoding.speculative import verify as verify
-from edgebook.decoding.timeline import Timeline as Timeline
-from edgebook.decoding.timeline import Times as Times
-from edgebook.decoding.timeline import replay as replay
-from edgebook.networks.decoder import CharacterDecoder as CharacterDecoder
+from edgebook.decoding.cloud import Outcome
+from edgebook.decoding.costs import ApiTokens, alone_seconds, api_tokens, forced, round_seconds
+from edgebook.decoding.draws import Draws
+from edgebook.decoding.exits import Exits, StagedDecoder, distill
+from edgebook.decoding.fitting import cross_entropy, fit_decoder
+from edgebook.decoding.generation import DraftRound, autoregressive, generate, trace
+from edgebook.decoding.hugging_face import HuggingFaceModel
+from edgebook.decoding.self_speculation import ExitDraft
+from edgebook.decoding.speculative import Sampling, acceptance, distribution, expected_tokens, pick, verify
+from edgebook.decoding.timeline import Timeline, Times, replay
+from edgebook.networks.decoder import CharacterDecoder

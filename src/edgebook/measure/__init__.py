@@ -1,13 +1,3 @@
-from edgebook.measure.attacks import fgsm as fgsm
-from edgebook.measure.attacks import pgd as pgd
-from edgebook.measure.energy import ENERGY_45NM as ENERGY_45NM
-from edgebook.measure.energy import OperationEnergy as OperationEnergy
-from edgebook.measure.energy import arithmetic_energy as arithmetic_energy
-from edgebook.measure.energy import layer_energy as layer_energy
-from edgebook.measure.energy import network_energy as network_energy
-from edgebook.measure.operations import LayerCost as LayerCost
-from edgebook.measure.operations import Phase as Phase
-from edgebook.measure.operations import count_macs as count_macs
-from edgebook.measure.operations import count_parameters as count_parameters
-from edgebook.measure.operations import layer_costs as layer_costs
-from edgebook.measure.operations import training_complexity as training_complexity
+from edgebook.measure.attacks import fgsm, pgd
+from edgebook.measure.energy import ENERGY_45NM, OperationEnergy, arithmetic_energy, layer_energy, network_energy
+from edgebook.measure.operations import LayerCost, Phase, count_macs, count_parameters, layer_costs, training_complexity

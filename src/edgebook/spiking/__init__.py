@@ -1,30 +1,14 @@
 """Spiking networks: neurons over sequences, coding, batch norm, whole networks, their operations and information."""
 
-from edgebook.spiking.activity import LayerActivity as LayerActivity
-from edgebook.spiking.activity import NetworkActivity as NetworkActivity
-from edgebook.spiking.activity import NeuronActivity as NeuronActivity
-from edgebook.spiking.activity import Operations as Operations
-from edgebook.spiking.classifier import SpikingNetwork as SpikingNetwork
-from edgebook.spiking.coded import CodedNetwork as CodedNetwork
-from edgebook.spiking.coding import direct_coding as direct_coding
-from edgebook.spiking.coding import poisson_coding as poisson_coding
-from edgebook.spiking.conversion import without_spikes as without_spikes
-from edgebook.spiking.horizons import horizon_loss as horizon_loss
-from edgebook.spiking.information import batch_squared_fisher as batch_squared_fisher
-from edgebook.spiking.information import empirical_fisher as empirical_fisher
-from edgebook.spiking.information import information_centroid as information_centroid
-from edgebook.spiking.information import true_fisher as true_fisher
-from edgebook.spiking.leaky import LeakyLoop as LeakyLoop
-from edgebook.spiking.leaky import from_leaky as from_leaky
-from edgebook.spiking.leaky import to_leaky as to_leaky
-from edgebook.spiking.networks import VGG9 as VGG9
-from edgebook.spiking.networks import spiking_resnet as spiking_resnet
-from edgebook.spiking.networks import spiking_vgg as spiking_vgg
-from edgebook.spiking.neuron.lif import LIF as LIF
-from edgebook.spiking.neuron.lif import beta_of as beta_of
-from edgebook.spiking.neuron.lif import lif as lif
-from edgebook.spiking.neuron.surrogates import Surrogate as Surrogate
-from edgebook.spiking.neuron.surrogates import atan as atan
-from edgebook.spiking.neuron.surrogates import fast_sigmoid as fast_sigmoid
-from edgebook.spiking.neuron.surrogates import triangular as triangular
-from edgebook.spiking.operations import measure_activity as measure_activity
+from edgebook.spiking.activity import LayerActivity, NetworkActivity, NeuronActivity, Operations
+from edgebook.spiking.classifier import SpikingNetwork
+from edgebook.spiking.coded import CodedNetwork
+from edgebook.spiking.coding import direct_coding, poisson_coding
+from edgebook.spiking.conversion import without_spikes
+from edgebook.spiking.horizons import horizon_loss
+from edgebook.spiking.information import batch_squared_fisher, empirical_fisher, information_centroid, true_fisher
+from edgebook.spiking.leaky import LeakyLoop, from_leaky, to_leaky
+from edgebook.spiking.networks import VGG9, spiking_resnet, spiking_vgg
+from edgebook.spiking.neuron.lif import LIF, beta_of, lif
+from edgebook.spiking.neuron.surrogates import Surrogate, atan, fast_sigmoid, triangular
+from edgebook.spiking.operations import measure_activity
