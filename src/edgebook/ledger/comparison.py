@@ -51,10 +51,8 @@ class Change:
     @property
     def apart(self) -> bool:
         """Whether the two intervals do not touch; False where one of them has none."""
-        if self.before is None or self.after is None or self.before.interval is None or self.after.interval is None:
-            return False
-        (low, high), (other_low, other_high) = self.before.interval, self.after.interval
-        return high < other_low or other_high < low
+        spans = [one.interval for one in (self.before, self.after) if one and one.interval]
+        return len(spans) == 2 and max(low for low, _ in spans) > min(high for _, high in spans)
 
     @property
     def same(self) -> bool:

@@ -79,15 +79,7 @@ def save_record(record: Record, folder: Path) -> Path:
 
 
 def load_record(path: Path) -> Record:
-    """Read a record.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        The file is no valid record; the message names the field.
-    """
+    """Read a record; a `FileNotFoundError` where there is none, a `ValueError` names the first field that is wrong."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no record at {path}.")
     return read_model(path, Record, path.name, "record")
