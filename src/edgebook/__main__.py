@@ -146,7 +146,8 @@ def _yaml(path: str) -> dict[str, Any]:
 def _scoreboard(asked: argparse.Namespace) -> int:
     from edgebook.ledger import scoreboard
 
-    print((scoreboard.as_markdown if asked.markdown else scoreboard.as_text)(scoreboard.rows()))
+    write = scoreboard.as_markdown if asked.markdown else scoreboard.as_text
+    print(write(scoreboard.rows()))
     return 0
 
 
@@ -220,16 +221,9 @@ def _prepare(asked: argparse.Namespace) -> int:
 
 
 _COMMANDS = {
-    "run": _run,
-    "list": _list,
-    "scoreboard": _scoreboard,
-    "compare": _compare,
-    "confirm": _confirm,
-    "sweep": _sweep,
-    "point": _point,
-    "check": _check,
-    "prepare": _prepare,
-}
+    "run": _run, "list": _list, "scoreboard": _scoreboard, "compare": _compare, "confirm": _confirm, "sweep": _sweep,
+    "point": _point, "check": _check, "prepare": _prepare,
+}  # fmt: skip
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is taken down in order

@@ -7,7 +7,6 @@ from edgebook.notebooks.catalogue import page_names as page_names
 from edgebook.notebooks.catalogue import paper_names as paper_names
 from edgebook.notebooks.catalogue import read_tiers as read_tiers
 from edgebook.notebooks.catalogue import resolve as resolve
-from edgebook.notebooks.catalogue import tiers as tiers
 from edgebook.notebooks.cell import Value as Value
 from edgebook.notebooks.cell import cells as cells
 from edgebook.notebooks.cell import coerce as coerce

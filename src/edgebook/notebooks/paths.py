@@ -15,13 +15,8 @@ def _is_checkout(folder: Path) -> bool:
 def project_root() -> Path:
     """Return the folder of the checkout that notebooks, ledgers and records belong to.
 
-    Looked for in this order: the environment variable ``EDGEBOOK_ROOT``, the checkout around the
-    installed package, the working directory and its parents.
-
-    Raises
-    ------
-    FileNotFoundError
-        None of them holds ``book/claims`` and ``notebooks``.
+    Looked for in this order: the environment variable ``EDGEBOOK_ROOT``, the checkout around the installed package,
+    the working directory and its parents. A `FileNotFoundError` where none holds ``book/claims`` and ``notebooks``.
     """
     named = os.environ.get("EDGEBOOK_ROOT")
     if named:
