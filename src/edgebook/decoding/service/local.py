@@ -16,24 +16,10 @@ from edgebook.networks.decoder import CharacterDecoder
 
 @contextmanager
 def serving(target: CharacterDecoder, exits: Exits | None = None, *, pass_seconds: float = 0.0) -> Iterator[str]:
-    """Serve a target from a process of its own, which ends with the block.
+    """Serve a target from a process of its own, which ends with the block; yield its host and port for `EdgeClient`.
 
-    Parameters
-    ----------
-    target, exits : CharacterDecoder, Exits or None
-        They reach the process as a file, see `save_models`.
-    pass_seconds : float
-        A pass is stretched to this; 0 leaves it as it is.
-
-    Yields
-    ------
-    str
-        Host and port, as `EdgeClient` takes them.
-
-    Raises
-    ------
-    RuntimeError
-        The process has ended before it could serve; what it said of that is on the standard error.
+    A pass is stretched to so many seconds; 0 leaves it as it is. A `RuntimeError` where the process has ended before
+    it could serve; what it said of that is on the standard error.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "target.pt"

@@ -21,17 +21,7 @@ class Stored(NamedTuple):
 
 
 def save_models(path: str | Path, model: CharacterDecoder, symbols: str, exits: Exits | None = None) -> None:
-    """Write a decoder into a file of PyTorch's.
-
-    Parameters
-    ----------
-    path : str or Path
-        Overwritten where it exists.
-    model, exits : CharacterDecoder, Exits or None
-        On any device.
-    symbols : str
-        The characters of its tokens.
-    """
+    """Write a decoder, with the characters of its tokens, into a file of PyTorch's."""
     sizes = {"vocabulary": model.vocabulary, "longest": model.longest, "width": model.width,
              "depth": len(model.blocks), "heads": model.heads}  # fmt: skip
     stored = {"symbols": symbols, "sizes": sizes, "model": model.state_dict()}
@@ -42,21 +32,7 @@ def save_models(path: str | Path, model: CharacterDecoder, symbols: str, exits: 
 
 
 def load_models(path: str | Path) -> Stored:
-    """Read a decoder from a file of `save_models`.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    Stored
-        In evaluation mode, on the processor.
-
-    Raises
-    ------
-    ValueError
-        The file is none of these.
+    """Read a decoder from a file of `save_models`, in evaluation mode, on the processor; a `ValueError` if it is none.
 
     Examples
     --------
