@@ -47,15 +47,10 @@ def run_point(point: Point) -> dict[str, Any]:
     if found is not None and found["fingerprint"] != point.fingerprint:
         said = f"{point.notebook}: the notebook or a kernel was changed while it ran"
     outcome = {
-        "status": "failed" if said else "done",
-        "message": said,
-        "seconds": round(time.perf_counter() - clock, 1),
-        "commit": commit,
-        "dirty": dirty,
-        "fingerprint": point.fingerprint,
-        "record": None if said else found,
-        "metrics": None if said else _read(metrics),
-    }
+        "status": "failed" if said else "done", "message": said, "seconds": round(time.perf_counter() - clock, 1),
+        "commit": commit, "dirty": dirty, "fingerprint": point.fingerprint,
+        "record": None if said else found, "metrics": None if said else _read(metrics),
+    }  # fmt: skip
     write_whole(point.folder / FILE, json.dumps(outcome))
     return outcome
 
@@ -70,13 +65,11 @@ def forget_failures(folders: Iterable[Path]) -> int:
 
     Their notebooks stay until then.
     """
-    forgotten = 0
-    for folder in folders:
-        outcome = read_outcome(folder)
-        if outcome is not None and outcome["status"] != "done":
-            (folder / FILE).unlink()
-            forgotten += 1
-    return forgotten
+    outcomes = {folder: read_outcome(folder) for folder in folders}
+    failed = [folder for folder, outcome in outcomes.items() if outcome and outcome["status"] != "done"]
+    for folder in failed:
+        (folder / FILE).unlink()
+    return len(failed)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

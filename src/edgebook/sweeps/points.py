@@ -56,9 +56,8 @@ def find_point(sweep: str, identity: str) -> Point:
     for point in points_of(sweep):
         if point.id == identity:
             return point
-    raise ValueError(
-        f"The sweep '{sweep}' has no point {identity}: its file, the notebook or a kernel has changed; start it again."
-    )
+    why = "its file, the notebook or a kernel has changed"
+    raise ValueError(f"The sweep '{sweep}' has no point {identity}: {why}; start it again.")
 
 
 def point_id(notebook: str, values: Mapping[str, object], fingerprint: str) -> str:
