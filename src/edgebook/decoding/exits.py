@@ -31,10 +31,8 @@ class Exits(nn.Module):
         The target's, from features to logits; shared by all exits and never trained.
     after : sequence of int
         Blocks of the target, from 1, behind which there is an exit; in ascending order.
-    heads, longest : int
-        Attention heads of the adapters, and tokens that they can read.
-    seed : int
-        Decides the initial weights, and nothing else.
+    heads, longest, seed : int
+        Attention heads of the adapters, tokens that they can read, and what decides the initial weights.
 
     Raises
     ------
@@ -77,10 +75,8 @@ class StagedDecoder:
 
     Parameters
     ----------
-    model : CharacterDecoder
-        Left as it is.
-    exits : Exits
-        After blocks that it has, the last one excepted.
+    model, exits : CharacterDecoder, Exits
+        Left as it is; after blocks that it has, the last one excepted.
 
     Raises
     ------
@@ -140,13 +136,9 @@ def distill(
 
     Parameters
     ----------
-    exits : Exits
-        Of the target.
-    features : callable
-        The target's `features`: tokens (B, T) and blocks to hidden states and logits.
-    text : Tensor, (N,)
-        Tokens that windows are drawn from.
-    steps, batch_size, window, lr, seed : int, int, int, float, int
+    exits, features : Exits, callable
+        Of the target, and its `features`: tokens (B, T) and blocks to hidden states and logits.
+    text, steps, batch_size, window, lr, seed
         As for `fit_decoder`.
 
     Returns

@@ -155,7 +155,6 @@ class FedAdam(_Stepped, flower.FedAdam, _Planned):
     Parameters
     ----------
     plan : RoundPlan
-        Who takes part, how clients are weighted, and what goes wrong on purpose.
     **options
         `eta`, `beta_1`, `beta_2` and `tau` of `flwr.serverapp.strategy.FedAdam`.
 
