@@ -96,7 +96,7 @@ class StagedDecoder:
 
 
 class StagedDecoderSession(DecoderSession):
-    """What a decoder and its exits have read of one text."""
+    """What a decoder and its exits have read of one text, as `protocol.StagedSession` says."""
 
     def __init__(self, model: CharacterDecoder, exits: Exits) -> None:
         super().__init__(model)
@@ -105,12 +105,10 @@ class StagedDecoderSession(DecoderSession):
 
     @torch.inference_mode()
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:
-        """Read more tokens, exits too, and return the final logits (rows, V)."""
         return list(self.stages(tokens, rows))[-1]
 
     @torch.inference_mode()
     def stages(self, tokens: Sequence[int], rows: int) -> Iterator[Tensor]:
-        """Read more tokens; yield the logits (rows, V) of each exit and the final ones last."""
         x, numbers = self.embed(tokens), {block: number for number, block in enumerate(self._module.after)}
         for number in range(len(self._caches)):
             x = self.block(number, x)

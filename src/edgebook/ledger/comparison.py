@@ -39,7 +39,6 @@ class Change:
 
     @property
     def worse(self) -> bool:
-        """Whether the verdict got worse."""
         return worse(*self._verdicts)
 
     @property
@@ -56,7 +55,6 @@ class Change:
 
     @property
     def same(self) -> bool:
-        """Whether claim, samples and verdict are equal."""
         first, second = ((one.claim, one.samples, one.verdict) if one else None for one in (self.before, self.after))
         return first == second
 
@@ -121,7 +119,6 @@ def _estimate(result: ClaimResult | None) -> str:
 
 
 def _circumstances(before: Record, after: Record) -> dict[str, tuple[str, str]]:
-    """Return what the runs themselves differ in."""
     first, second = _facts(before), _facts(after)
     pairs = {name: (first.get(name, _NEW), second.get(name, _GONE)) for name in first | second}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

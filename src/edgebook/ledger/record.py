@@ -47,7 +47,6 @@ class Confirmation(Strict):
     differing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Say when, at which commit and by which seed."""
         commit = self.commit[:7] if self.commit else "no commit"
         return f"{self.when} at {commit} by seed {self.seed}, equal to {self.beside} to the last bit"
 

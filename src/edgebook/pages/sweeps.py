@@ -139,7 +139,6 @@ def _claim(notebook: str, claim: str) -> Claim | None:
 
 
 def _plain(text: str) -> str:
-    """Return a text on one line."""
     return " ".join(text.split())
 
 

@@ -122,8 +122,6 @@ class EdgeClient:
 
 
 class _Conversation:
-    """One text over one client."""
-
     def __init__(
         self, client: EdgeClient, edge: Edge, draft: LanguageModel, sampling: Sampling, seed: int, exits: bool,
         threshold: float,

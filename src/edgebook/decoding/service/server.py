@@ -107,7 +107,6 @@ class DecodingServer:
         self.stop()
 
     def start(self) -> None:
-        """Begin to answer."""
         self._server.start()
         threading.Thread(target=self._sweep, daemon=True).start()
 
@@ -117,12 +116,10 @@ class DecodingServer:
         self._server.stop(grace).wait()
 
     def wait(self) -> None:
-        """Wait until somebody stops the server."""
         self._server.wait_for_termination()
 
     @property
     def sessions(self) -> int:
-        """How many sessions are held."""
         return len(self._sessions)
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
