@@ -169,10 +169,10 @@ def _confirm(asked: argparse.Namespace) -> int:
 
 
 def _sweep(asked: argparse.Namespace) -> int:
-    from edgebook.sweeps import summary
+    from edgebook.sweeps.outcome import listed, told
 
     if asked.name is None:
-        print(summary.listed())
+        print(listed())
         return 0
     if asked.table:
         from edgebook.sweeps.table import write_table
@@ -180,7 +180,7 @@ def _sweep(asked: argparse.Namespace) -> int:
         for path in write_table(asked.name):
             print(path)
         return 0
-    said, whole = summary.told(asked.name, only_problems=asked.summary)
+    said, whole = told(asked.name, only_problems=asked.summary)
     print(said)
     return 0 if whole or not asked.summary else 1
 

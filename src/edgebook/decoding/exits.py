@@ -137,17 +137,12 @@ def distill(
     exits, features : Exits, callable
         Of the target, and its `features`: tokens (B, T) and blocks to hidden states and logits.
     text, steps, batch_size, window, lr, seed
-        As for `fit_decoder`.
+        As for `fit_decoder`, with its errors.
 
     Returns
     -------
     float
         Mean divergence per exit and token over the last tenth of the steps, nats.
-
-    Raises
-    ------
-    ValueError
-        As `fit_decoder`.
     """
 
     def loss(batch: Tensor) -> Tensor:

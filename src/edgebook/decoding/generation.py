@@ -158,16 +158,11 @@ def autoregressive(
     Parameters
     ----------
     model, prompt, max_new_tokens, sampling, draws
-        As for `trace`.
+        As for `trace`, with its errors.
 
     Returns
     -------
     list of int
-
-    Raises
-    ------
-    ValueError
-        As `generate`.
     """
     sampling, draws = sampling or Sampling(), draws or Draws(0)
     text = checked_prompt(prompt, (model,), max_new_tokens, 0)

@@ -10,19 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgebook import notebooks
-from edgebook.ledger.environment import hardware
 from edgebook.ledger.record import (
     CODE_CHANGED,
     Confirmation,
     Record,
     full_record,
+    hardware,
     load_record,
     save_record,
     stale_reasons,
 )
 from edgebook.notebooks import runner, sources
-from edgebook.notebooks.paths import project_root
-from edgebook.notebooks.revision import changed_files, revision
+from edgebook.notebooks.paths import changed_files, project_root, revision
 
 _CODE = ("src", "notebooks", "book/claims", "constraints.txt")
 

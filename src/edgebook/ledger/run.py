@@ -18,13 +18,11 @@ from tqdm import tqdm
 
 from edgebook import notebooks
 from edgebook.ledger.claims import Ledger, load_ledger
-from edgebook.ledger.environment import hardware, versions
 from edgebook.ledger.judging import holm_verdicts, judge
-from edgebook.ledger.record import ClaimResult, Record, full_record, save_record
+from edgebook.ledger.record import ClaimResult, Record, full_record, hardware, save_record, versions
 from edgebook.notebooks import sources
 from edgebook.notebooks.files import write_whole
-from edgebook.notebooks.paths import project_root
-from edgebook.notebooks.revision import revision
+from edgebook.notebooks.paths import project_root, revision
 
 _NUMBERS = re.compile(r"\d+(\.\d+)?( +\d+(\.\d+)?)*")
 

@@ -2,8 +2,8 @@
 
 from edgebook.decoding.service.client import EdgeClient as EdgeClient
 from edgebook.decoding.service.client import ServiceError as ServiceError
-from edgebook.decoding.service.local import serving as serving
 from edgebook.decoding.service.pacing import Delay as Delay
 from edgebook.decoding.service.server import DecodingServer as DecodingServer
 from edgebook.decoding.service.storage import load_models as load_models
 from edgebook.decoding.service.storage import save_models as save_models
+from edgebook.decoding.service.storage import serving as serving
