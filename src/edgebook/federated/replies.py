@@ -21,13 +21,7 @@ class Failure(NamedTuple):
 
 
 class ClientError(RuntimeError):
-    """A client failed; the message names it and the round, and `failure` holds both and the reason.
-
-    Parameters
-    ----------
-    failure : Failure
-        What happened.
-    """
+    """A client failed; the message names it and the round, and `failure` holds both and the reason."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"Client {failure.client} failed in round {failure.round}: {failure.reason}.")

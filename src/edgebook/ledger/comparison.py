@@ -71,7 +71,8 @@ class Change:
         notes = [mark] * bool(mark) + ["the intervals do not touch"] * self.apart
         notes += ["the claim itself has changed"] * reworded
         tail = f"  ({', '.join(notes)})" if notes else ""
-        return f"  {self.claim:<7} {words}{tail}\n          {_estimate(self.before)} -> {_estimate(self.after)}"
+        one, other = (measured(result) if result else _NEW for result in (self.before, self.after))
+        return f"  {self.claim:<7} {words}{tail}\n          {one} -> {other}"
 
 
 def changes(before: Record, after: Record) -> list[Change]:
@@ -112,10 +113,6 @@ def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
     if not names:
         raise FileNotFoundError(f"There is no record in {before}.")
     return [(before / name, after / name) for name in names]
-
-
-def _estimate(result: ClaimResult | None) -> str:
-    return measured(result) if result else _NEW
 
 
 def _circumstances(before: Record, after: Record) -> dict[str, tuple[str, str]]:

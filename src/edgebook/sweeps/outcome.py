@@ -1,4 +1,4 @@
-"""What became of a point: one file, written when all else is there, for a point that failed too.
+"""What became of a point: one file, written when all else is there, for a point that failed too; and sweeps in words.
 
 A notebook that fails is a result of a sweep as well: its point is finished, and other points do not wait for it.
 """
@@ -66,8 +66,7 @@ def forget_failures(folders: Iterable[Path]) -> int:
 
     Their notebooks stay until then.
     """
-    outcomes = {folder: read_outcome(folder) for folder in folders}
-    failed = [folder for folder, outcome in outcomes.items() if outcome and outcome["status"] != "done"]
+    failed = [folder for folder in folders if _state(read_outcome(folder)) == "failed"]
     for folder in failed:
         (folder / FILE).unlink()
     return len(failed)
@@ -89,9 +88,10 @@ def told(name: str, only_problems: bool = False) -> tuple[str, bool]:
     """
     varied, points = load(name).varied, points_of(name)
     outcomes = [read_outcome(point.folder) for point in points]
-    found = zip(points, outcomes, strict=True)
-    lines = [_line(point, outcome, varied) for point, outcome in found if not (only_problems and _done(outcome))]
     states = [_state(outcome) for outcome in outcomes]
+    found = zip(points, outcomes, states, strict=True)
+    shown = [(point, outcome) for point, outcome, state in found if state != "done" or not only_problems]
+    lines = [_line(point, outcome, varied) for point, outcome in shown]
     counted = ", ".join(f"{states.count(state)} {state}" for state in ("done", "failed", "not run") if state in states)
     lines.append(f"{name}: {len(points)} points, {counted}.")
     return "\n".join(lines), set(states) == {"done"}
@@ -99,7 +99,7 @@ def told(name: str, only_problems: bool = False) -> tuple[str, bool]:
 
 def _line(point: Point, outcome: dict[str, Any] | None, varied: list[str]) -> str:
     text = f"{point.id}  {_state(outcome):8s} {point.label(varied)}"
-    if outcome is None or _done(outcome):
+    if outcome is None or outcome["status"] == "done":
         return text
     kept = point.folder / f"{point.notebook}.ipynb"
     return f"{text}\n  {outcome['message']}; its notebook is at {os.path.relpath(kept)}"
@@ -107,10 +107,6 @@ def _line(point: Point, outcome: dict[str, Any] | None, varied: list[str]) -> st
 
 def _state(outcome: dict[str, Any] | None) -> str:
     return "not run" if outcome is None else outcome["status"]
-
-
-def _done(outcome: dict[str, Any] | None) -> bool:
-    return _state(outcome) == "done"
 
 
 def _read(path: Path) -> dict[str, Any] | None:
