@@ -8,11 +8,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import NoReturn
 
 from edgebook import notebooks
+from edgebook.notebooks.files import read_plain
 from edgebook.notebooks.paths import project_root
 
 
@@ -125,7 +124,7 @@ def _list(_: argparse.Namespace) -> int:
 def _wings(written: Sequence[str]) -> dict[str, list[str]]:
     """Return the names of the papers of each wing; without a catalogue, the notebooks that there are."""
     wings: dict[str, list[str]] = {}
-    for paper in _yaml("book/papers.yml").get("papers", []):
+    for paper in read_plain("book/papers.yml").get("papers", []):
         wings.setdefault(paper["wing"], []).append(paper["name"])
     known = {name for names in wings.values() for name in names}
     lost = [name for name in written if name not in known]
@@ -133,20 +132,15 @@ def _wings(written: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _claims(name: str) -> str:
-    kinds = [claim.get("kind", "claim") for claim in _yaml(f"book/claims/{name}.yml").get("claims", [])]
+    kinds = [claim.get("kind", "claim") for claim in read_plain(f"book/claims/{name}.yml").get("claims", [])]
     return f"{kinds.count('claim')} claims, {kinds.count('control')} controls" if kinds else "no ledger"
-
-
-def _yaml(path: str) -> dict[str, Any]:
-    """Read a file as it is: its model, which 'check' uses, takes seconds to import."""
-    file = project_root() / path
-    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _scoreboard(asked: argparse.Namespace) -> int:
     from edgebook.ledger import scoreboard
 
-    print((scoreboard.as_markdown if asked.markdown else scoreboard.as_text)(scoreboard.rows()))
+    write = scoreboard.as_markdown if asked.markdown else scoreboard.as_text
+    print(write(scoreboard.rows()))
     return 0
 
 
@@ -175,10 +169,10 @@ def _confirm(asked: argparse.Namespace) -> int:
 
 
 def _sweep(asked: argparse.Namespace) -> int:
-    from edgebook.sweeps import summary
+    from edgebook.sweeps.outcome import listed, told
 
     if asked.name is None:
-        print(summary.listed())
+        print(listed())
         return 0
     if asked.table:
         from edgebook.sweeps.table import write_table
@@ -186,7 +180,7 @@ def _sweep(asked: argparse.Namespace) -> int:
         for path in write_table(asked.name):
             print(path)
         return 0
-    said, whole = summary.told(asked.name, only_problems=asked.summary)
+    said, whole = told(asked.name, only_problems=asked.summary)
     print(said)
     return 0 if whole or not asked.summary else 1
 
@@ -220,16 +214,9 @@ def _prepare(asked: argparse.Namespace) -> int:
 
 
 _COMMANDS = {
-    "run": _run,
-    "list": _list,
-    "scoreboard": _scoreboard,
-    "compare": _compare,
-    "confirm": _confirm,
-    "sweep": _sweep,
-    "point": _point,
-    "check": _check,
-    "prepare": _prepare,
-}
+    "run": _run, "list": _list, "scoreboard": _scoreboard, "compare": _compare, "confirm": _confirm, "sweep": _sweep,
+    "point": _point, "check": _check, "prepare": _prepare,
+}  # fmt: skip
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs is taken down in order

@@ -19,10 +19,8 @@ def round_seconds(times: Times, drafted: int, hit_rate: float = 0.0) -> float:
     ----------
     times : Times
         With one exit at share `e` of the pass, or none; without, :math:`T_A = h = 0`.
-    drafted : int
-        Tokens `g` of a draft.
-    hit_rate : float
-        Share `h` of the rounds whose draft was begun when the exit's outcome was at the edge.
+    drafted, hit_rate : int, float
+        Tokens `g` of a draft, and share `h` of rounds whose draft was begun when the exit's outcome was at the edge.
 
     Returns
     -------
@@ -47,10 +45,8 @@ def alone_seconds(times: Times, tokens: int, *, streamed: bool = True) -> float:
 
     Parameters
     ----------
-    times : Times
-        Of the cloud and the network.
-    tokens : int
-        New tokens.
+    times, tokens : Times, int
+        Of the cloud and the network; new tokens.
     streamed : bool
         Whether tokens flow as they come; otherwise every token is a request of its own, a much weaker baseline.
 
@@ -67,10 +63,8 @@ def forced(rounds: Sequence[DraftRound], hit: bool) -> list[DraftRound]:
 
     Parameters
     ----------
-    rounds : sequence of DraftRound
-        From `trace`.
-    hit : bool
-        Which of the two.
+    rounds, hit : sequence of DraftRound, bool
+        From `trace`; which of the two.
 
     Returns
     -------

@@ -17,10 +17,7 @@ from torch import Tensor
 class Draws(NamedTuple):
     """Uniform numbers in [0, 1) for one text; those of different positions and purposes are independent.
 
-    Parameters
-    ----------
-    seed : int
-        At least 0 and below 2**63.
+    The seed is at least 0 and below 2**63.
     """
 
     seed: int

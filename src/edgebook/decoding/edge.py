@@ -58,7 +58,6 @@ class Drafting:
         return len(self._text) == self.position + self.count
 
     def step(self) -> None:
-        """Draft one token."""
         logits = self._reader.logits(self._text)
         if self._sampling.greedy:
             self._text.append(int(logits.argmax()))

@@ -31,10 +31,8 @@ class Exits(nn.Module):
         The target's, from features to logits; shared by all exits and never trained.
     after : sequence of int
         Blocks of the target, from 1, behind which there is an exit; in ascending order.
-    heads, longest : int
-        Attention heads of the adapters, and tokens that they can read.
-    seed : int
-        Decides the initial weights, and nothing else.
+    heads, longest, seed : int
+        Attention heads of the adapters, tokens that they can read, and what decides the initial weights.
 
     Raises
     ------
@@ -77,10 +75,8 @@ class StagedDecoder:
 
     Parameters
     ----------
-    model : CharacterDecoder
-        Left as it is.
-    exits : Exits
-        After blocks that it has, the last one excepted.
+    model, exits : CharacterDecoder, Exits
+        Left as it is; after blocks that it has, the last one excepted.
 
     Raises
     ------
@@ -100,7 +96,7 @@ class StagedDecoder:
 
 
 class StagedDecoderSession(DecoderSession):
-    """What a decoder and its exits have read of one text."""
+    """What a decoder and its exits have read of one text, as `protocol.StagedSession` says."""
 
     def __init__(self, model: CharacterDecoder, exits: Exits) -> None:
         super().__init__(model)
@@ -109,12 +105,10 @@ class StagedDecoderSession(DecoderSession):
 
     @torch.inference_mode()
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:
-        """Read more tokens, exits too, and return the final logits (rows, V)."""
         return list(self.stages(tokens, rows))[-1]
 
     @torch.inference_mode()
     def stages(self, tokens: Sequence[int], rows: int) -> Iterator[Tensor]:
-        """Read more tokens; yield the logits (rows, V) of each exit and the final ones last."""
         x, numbers = self.embed(tokens), {block: number for number, block in enumerate(self._module.after)}
         for number in range(len(self._caches)):
             x = self.block(number, x)
@@ -140,24 +134,15 @@ def distill(
 
     Parameters
     ----------
-    exits : Exits
-        Of the target.
-    features : callable
-        The target's `features`: tokens (B, T) and blocks to hidden states and logits.
-    text : Tensor, (N,)
-        Tokens that windows are drawn from.
-    steps, batch_size, window, lr, seed : int, int, int, float, int
-        As for `fit_decoder`.
+    exits, features : Exits, callable
+        Of the target, and its `features`: tokens (B, T) and blocks to hidden states and logits.
+    text, steps, batch_size, window, lr, seed
+        As for `fit_decoder`, with its errors.
 
     Returns
     -------
     float
         Mean divergence per exit and token over the last tenth of the steps, nats.
-
-    Raises
-    ------
-    ValueError
-        As `fit_decoder`.
     """
 
     def loss(batch: Tensor) -> Tensor:

@@ -75,12 +75,11 @@ def fit_decoder(
         Left in evaluation mode.
     text : Tensor, (N,)
         Tokens that windows are drawn from.
-    steps, batch_size, window : int
-        Steps of AdamW, windows in each, and tokens in a window; positions beyond the window stay untrained.
+    steps, batch_size, window, seed : int
+        Steps of AdamW, windows in each, tokens in a window, and what decides which windows; positions beyond the
+        window stay untrained.
     lr : float
         Peak learning rate.
-    seed : int
-        Decides which windows.
 
     Returns
     -------
@@ -107,10 +106,8 @@ def cross_entropy(model: CharacterDecoder, text: Tensor, *, window: int = 128, c
 
     Parameters
     ----------
-    model : CharacterDecoder
-        In evaluation mode.
-    text : Tensor, (N,)
-        Tokens.
+    model, text : CharacterDecoder, Tensor (N,)
+        In evaluation mode; tokens.
     window, count : int
         Tokens in a window and at most so many windows, side by side from the beginning.
 

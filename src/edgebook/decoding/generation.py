@@ -54,10 +54,8 @@ def generate(
         Over one vocabulary. Exits of the target are not asked.
     prompt : sequence of int, or Tensor (T,)
         At least one token.
-    max_new_tokens : int
-        Tokens to make, at least 1.
-    drafted : int
-        Tokens that the draft proposes in a round; 0 is plain decoding by the target.
+    max_new_tokens, drafted : int
+        Tokens to make, at least 1, and those that the draft proposes in a round; 0 is plain decoding by the target.
     temperature : float
         Of both sides; 0 is greedy. For more of `Sampling`, see `trace`.
     stop : int, optional
@@ -160,16 +158,11 @@ def autoregressive(
     Parameters
     ----------
     model, prompt, max_new_tokens, sampling, draws
-        As for `trace`.
+        As for `trace`, with its errors.
 
     Returns
     -------
     list of int
-
-    Raises
-    ------
-    ValueError
-        As `generate`.
     """
     sampling, draws = sampling or Sampling(), draws or Draws(0)
     text = checked_prompt(prompt, (model,), max_new_tokens, 0)

@@ -72,7 +72,7 @@ class HuggingFaceModel:
 
 
 class HuggingFaceSession:
-    """What a model has read of one text."""
+    """What a model has read of one text, as `protocol.Session` says."""
 
     def __init__(self, owner: HuggingFaceModel) -> None:
         from transformers import DynamicCache
@@ -81,7 +81,6 @@ class HuggingFaceSession:
         self._cache = DynamicCache(config=owner.model.config)
 
     def crop(self, length: int) -> None:
-        """Forget everything after the first `length` tokens."""
         if not 0 <= length <= self.length:
             raise ValueError(f"A text of {self.length} tokens cannot be cropped to {length}.")
         if length < self.length:
@@ -90,7 +89,6 @@ class HuggingFaceSession:
 
     @torch.no_grad()
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:
-        """Read more tokens and return the logits (rows, V) after the last ones."""
         return self._pass(tokens, rows).logits[0, :, : self.owner.vocabulary]
 
     def _pass(self, tokens: Sequence[int], rows: int, **options: Any) -> Any:
@@ -102,7 +100,7 @@ class HuggingFaceSession:
 
 
 class StagedHuggingFaceSession(HuggingFaceSession):
-    """The same with exits, whose outcomes come at the end of a pass."""
+    """The same with exits, whose outcomes come at the end of a pass, as `protocol.StagedSession` says."""
 
     def __init__(self, owner: HuggingFaceModel, exits: Exits) -> None:
         super().__init__(owner)
@@ -110,12 +108,10 @@ class StagedHuggingFaceSession(HuggingFaceSession):
 
     @torch.no_grad()
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:
-        """Read more tokens, exits too, and return the final logits (rows, V)."""
         return list(self.stages(tokens, rows))[-1]
 
     @torch.no_grad()
     def stages(self, tokens: Sequence[int], rows: int) -> Iterator[Tensor]:
-        """Read more tokens; yield the logits (rows, V) of each exit and the final ones last."""
         start = self.length
         found = self._pass(tokens, rows, output_hidden_states=True)
         for number, block in enumerate(self._module.after):

@@ -43,18 +43,16 @@ class ExitDraft:
 
 
 class ExitSession:
-    """What an exit, counted from 0, has read of one text."""
+    """What an exit, counted from 0, has read of one text, as `protocol.Session` says."""
 
     def __init__(self, staged: Any, number: int) -> None:
         self._staged, self._number = staged, number
 
     @property
     def length(self) -> int:
-        """How many tokens have been read."""
         return self._staged.length
 
     def crop(self, length: int) -> None:
-        """Forget everything after the first `length` tokens."""
         self._staged.crop(length)
 
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:

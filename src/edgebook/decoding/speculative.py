@@ -216,10 +216,8 @@ def expected_tokens(acceptance: float, drafted: int) -> float:
 
     Parameters
     ----------
-    acceptance : float
-        Probability `a` of each, 0 to 1.
-    drafted : int
-        Tokens `g` in a draft.
+    acceptance, drafted : float, int
+        Probability `a` of each, 0 to 1, and tokens `g` in a draft.
 
     Returns
     -------

@@ -19,16 +19,12 @@ class Times:
 
     Parameters
     ----------
-    draft_step : float
-        One token of the draft.
-    verify : float
-        The target's pass over a draft, adapters left out.
+    draft_step, verify, adapter : float
+        One token of the draft, the target's pass over a draft without adapters, and what each exit adds to it.
     up, down : float
         A draft's way to the cloud, and an outcome's way back.
     exits : mapping of int to float
         Exits in use, by their number in the trace, with the share of the pass that lies before each; none where empty.
-    adapter : float
-        One exit; adds to the pass.
 
     Raises
     ------

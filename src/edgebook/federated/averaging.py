@@ -49,9 +49,8 @@ def average(models: Sequence[Arrays], weights: Sequence[float], current: Arrays)
 
     Parameters
     ----------
-    models : sequence of dict of str to ndarray
-        Of the same names and shapes.
-    weights : sequence of float
+    models, weights : sequence of dict of str to ndarray, sequence of float
+        Of the same names and shapes; one weight each.
     current : dict of str to ndarray
         The server's model: its integer arrays, such as counters of batches, stay as they are, and its types are kept.
 

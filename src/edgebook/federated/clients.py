@@ -42,7 +42,6 @@ def announce_partition(app: ClientApp) -> ClientApp:
 
 
 def partition_answer(message: Message, context: Context) -> Message:
-    """Answer with the number of the client's partition."""
     if "partition-id" not in context.node_config:
         raise ValueError("The node's configuration must have a partition-id, for example 'partition-id=0'.")
     number = int(context.node_config["partition-id"])
@@ -62,7 +61,6 @@ class SupervisedApp(ClientApp):
         self.app, self.run_config = app, run_config
 
     def __call__(self, message: Message, context: Context) -> Message:
-        """Return the client's answer, or the error that stands for it."""
         call = message.content.pop(CALL, None) or ConfigRecord({"seed": 0, "number": 0, "timeout": 0.0})
         if message.metadata.message_type == PARTITION_QUERY:
             return partition_answer(message, context)
@@ -83,8 +81,6 @@ class SupervisedApp(ClientApp):
 
 
 class _Done(NamedTuple):
-    """What a call of the app came to."""
-
     answer: Any
     failure: str
 

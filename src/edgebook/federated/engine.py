@@ -44,8 +44,8 @@ def simulate(
 ) -> Simulation:
     """Run an ordinary Flower app with simulated clients.
 
-    The engine "local" calls one client after the other in this process. Its clients share the process: what they keep
-    in global variables is seen by all of them, unlike with "ray"; what belongs to a client goes into `context.state`.
+    The engine "local" calls one client after the other in this process, so that what they keep in global variables is
+    seen by all of them, unlike with "ray"; what belongs to a client goes into `context.state`.
 
     Same seed, same result, to the last bit: between two runs of "local" for any app that draws from the global
     generators of Python, NumPy and PyTorch or from seeds of its own, and between "local" and "ray" with the strategies
@@ -58,7 +58,8 @@ def simulate(
         With a function for `main`; it hands over results through `context.state`, or to what it closes over.
     client_app : flwr.clientapp.ClientApp
         Finds `partition-id` and `num-partitions` in `context.node_config`.
-    num_clients : int
+    num_clients, workers : int
+        Clients in all, and those that work at the same time with "ray"; by default one for each core.
     engine : {"local", "ray"}
         This process, or Flower's simulation engine, which needs the extra `ray`.
     run_config : dict, optional
@@ -67,8 +68,6 @@ def simulate(
         Seeds the global generators of the server once, and those of each client for each message.
     progress : bool
         Show a bar that counts answers of clients.
-    workers : int, optional
-        Clients that work at the same time with "ray"; by default one for each core.
 
     Returns
     -------

@@ -40,12 +40,10 @@ def train_locally(
         Images (N, ...) to logits (N, classes); left in training mode.
     x, y : Tensor
         The client's images and labels int64 (N,).
-    epochs, batch_size : int
-        Passes over the data, and images in a step.
+    epochs, batch_size, seed : int
+        Passes over the data, images in a step, and what decides their order.
     lr, weight_decay : float
         Of SGD.
-    seed : int
-        Decides the order of the images.
     loss : callable
         Logits and labels to the number that training lowers.
 

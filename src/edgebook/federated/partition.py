@@ -23,9 +23,8 @@ def iid(samples: int, clients: int, *, seed: int = 0) -> Partition:
 
     Parameters
     ----------
-    samples, clients : int
-    seed : int
-        Decides who gets what.
+    samples, clients, seed : int
+        Numbers of both, and what decides who gets what.
 
     Returns
     -------
@@ -55,19 +54,15 @@ def balanced_dirichlet(
     ----------
     labels : array of int, (N,)
         Class of each sample.
-    clients : int
-        Number of clients K.
+    clients, seed, at_least : int
+        Number of clients K, what decides the draws, and the smallest number of samples of a client.
     alpha : float
         Concentration, above zero: small for few classes per client.
-    seed : int
-        Decides the draws.
-    at_least : int
-        Smallest number of samples of a client.
 
     Returns
     -------
     list of ndarray of int
-        For each client the sorted positions of its samples.
+        As for `iid`.
 
     Raises
     ------
@@ -116,7 +111,7 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
     Returns
     -------
     list of ndarray of int
-        For each client the sorted positions of its samples.
+        As for `iid`.
 
     Raises
     ------
@@ -150,7 +145,7 @@ def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) 
     Returns
     -------
     list of ndarray of int
-        For each client the sorted positions of its samples.
+        As for `iid`.
 
     Raises
     ------

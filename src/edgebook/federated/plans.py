@@ -15,9 +15,9 @@ class RoundPlan:
 
     Parameters
     ----------
-    clients : int
-    per_round : int, optional
-        Clients that train in a round; all of them unless it is given.
+    clients, per_round, evaluated, tolerated : int
+        Clients in all, those that train in a round (all of them where None), those that evaluate the new model after
+        it, and those that may fail in it without ending the run.
     seed : int
         Decides who takes part, who is late and what the noise is.
     weighting : {"uniform", "samples"}
@@ -25,13 +25,8 @@ class RoundPlan:
     stragglers : float
         Probability that a client that was drawn is late and does not count; the first one drawn never is.
         A late client is not even asked, since its answer would not be used.
-    noise : float
+    noise, noise_scale : float, {"relative", "absolute"}
         Gaussian noise on what clients send, see `noisy_updates`.
-    noise_scale : {"relative", "absolute"}
-    evaluated : int
-        Clients that evaluate the new model after each round.
-    tolerated : int
-        Clients that may fail in a round without ending the run.
     wait : float
         Seconds to wait before the first round for all clients to connect.
 

@@ -30,10 +30,8 @@ def client_seed(seed: int, client: int, server_round: int) -> int:
 
     Parameters
     ----------
-    seed : int
-        Of the whole federation.
-    client, server_round : int
-        Partition of the client and number of the round.
+    seed, client, server_round : int
+        Seed of the whole federation, partition of the client and number of the round.
 
     Returns
     -------

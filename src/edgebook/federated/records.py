@@ -22,7 +22,6 @@ def to_arrays(record: ArrayRecord) -> Arrays:
     Parameters
     ----------
     record : flwr.app.ArrayRecord
-        Named arrays, serialised.
 
     Returns
     -------

@@ -21,13 +21,7 @@ class Failure(NamedTuple):
 
 
 class ClientError(RuntimeError):
-    """A client failed; the message names it and the round, and `failure` holds both and the reason.
-
-    Parameters
-    ----------
-    failure : Failure
-        What happened.
-    """
+    """A client failed; the message names it and the round, and `failure` holds both and the reason."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"Client {failure.client} failed in round {failure.round}: {failure.reason}.")
@@ -54,15 +48,8 @@ def collect(
 ) -> tuple[list[Update], list[Failure]]:
     """Read the answers of a round, which come in any order; return updates and failures in the order of partitions.
 
-    Parameters
-    ----------
-    asked : mapping of int to flwr.app.Message
-        Partition to the message that was sent to its node, of every client that an answer is expected of.
-    sent : dict of str to ndarray, optional
-        The model that was sent; answers must hold arrays of the same names and shapes, with finite values.
-        None where only metrics are expected.
-    timeout : str
-        Said of a client that did not answer.
+    `asked` maps partitions to what was sent to their nodes. Answers must hold arrays of the names and shapes of the
+    model `sent`, with finite values; it is None where only metrics are expected. `timeout` is said of who is silent.
     """
     updates, failures = [], []
     for client, reply in answers(asked, replies).items():

@@ -150,14 +150,7 @@ class FedAdam(_Stepped, flower.FedAdam, _Planned):
     """Adam on the server, as Flower has it, over the rounds of a plan.
 
     Source: Reddi et al., *Adaptive Federated Optimization*, arXiv 2003.00295. Flower corrects the bias of both moments
-    as if the first round were the second.
-
-    Parameters
-    ----------
-    plan : RoundPlan
-        Who takes part, how clients are weighted, and what goes wrong on purpose.
-    **options
-        `eta`, `beta_1`, `beta_2` and `tau` of `flwr.serverapp.strategy.FedAdam`.
+    as if the first round were the second. The options are its own: `eta`, `beta_1`, `beta_2` and `tau`.
 
     Examples
     --------

@@ -84,18 +84,11 @@ class Ledger(Strict):
         return self
 
     def claim(self, claim_id: str) -> Claim:
-        """Return the claim with this id.
-
-        Raises
-        ------
-        ValueError
-            The ledger has no such claim.
-        """
-        for claim in self.claims:
-            if claim.id == claim_id:
-                return claim
-        known = ", ".join(claim.id for claim in self.claims)
-        raise ValueError(f"The ledger has no claim {claim_id!r}; it has {known}.")
+        """Return the claim with this id; a `ValueError` where the ledger has none."""
+        known = {claim.id: claim for claim in self.claims}
+        if claim_id not in known:
+            raise ValueError(f"The ledger has no claim {claim_id!r}; it has {', '.join(known)}.")
+        return known[claim_id]
 
 
 def ledger_path(notebook: str, root: Path | None = None) -> Path:
@@ -104,14 +97,9 @@ def ledger_path(notebook: str, root: Path | None = None) -> Path:
 
 
 def load_ledger(notebook: str, root: Path | None = None) -> Ledger:
-    """Read and validate ``book/claims/<notebook>.yml``.
+    """Read ``book/claims/<notebook>.yml``.
 
-    Raises
-    ------
-    FileNotFoundError
-        The notebook has no ledger.
-    ValueError
-        The file is no valid ledger; the message names the field.
+    A `FileNotFoundError` where the notebook has none; a `ValueError` names the first field that is wrong.
     """
     path = ledger_path(notebook, root)
     if not path.is_file():

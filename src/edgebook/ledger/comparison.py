@@ -39,7 +39,6 @@ class Change:
 
     @property
     def worse(self) -> bool:
-        """Whether the verdict got worse."""
         return worse(*self._verdicts)
 
     @property
@@ -51,14 +50,11 @@ class Change:
     @property
     def apart(self) -> bool:
         """Whether the two intervals do not touch; False where one of them has none."""
-        if self.before is None or self.after is None or self.before.interval is None or self.after.interval is None:
-            return False
-        (low, high), (other_low, other_high) = self.before.interval, self.after.interval
-        return high < other_low or other_high < low
+        spans = [one.interval for one in (self.before, self.after) if one and one.interval]
+        return len(spans) == 2 and max(low for low, _ in spans) > min(high for _, high in spans)
 
     @property
     def same(self) -> bool:
-        """Whether claim, samples and verdict are equal."""
         first, second = ((one.claim, one.samples, one.verdict) if one else None for one in (self.before, self.after))
         return first == second
 
@@ -75,7 +71,8 @@ class Change:
         notes = [mark] * bool(mark) + ["the intervals do not touch"] * self.apart
         notes += ["the claim itself has changed"] * reworded
         tail = f"  ({', '.join(notes)})" if notes else ""
-        return f"  {self.claim:<7} {words}{tail}\n          {_estimate(self.before)} -> {_estimate(self.after)}"
+        one, other = (measured(result) if result else _NEW for result in (self.before, self.after))
+        return f"  {self.claim:<7} {words}{tail}\n          {one} -> {other}"
 
 
 def changes(before: Record, after: Record) -> list[Change]:
@@ -118,12 +115,7 @@ def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
     return [(before / name, after / name) for name in names]
 
 
-def _estimate(result: ClaimResult | None) -> str:
-    return measured(result) if result else _NEW
-
-
 def _circumstances(before: Record, after: Record) -> dict[str, tuple[str, str]]:
-    """Return what the runs themselves differ in."""
     first, second = _facts(before), _facts(after)
     pairs = {name: (first.get(name, _NEW), second.get(name, _GONE)) for name in first | second}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

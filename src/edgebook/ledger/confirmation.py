@@ -10,19 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgebook import notebooks
-from edgebook.ledger.environment import hardware
 from edgebook.ledger.record import (
     CODE_CHANGED,
     Confirmation,
     Record,
     full_record,
+    hardware,
     load_record,
     save_record,
     stale_reasons,
 )
 from edgebook.notebooks import runner, sources
-from edgebook.notebooks.paths import project_root
-from edgebook.notebooks.revision import changed_files, revision
+from edgebook.notebooks.paths import changed_files, project_root, revision
 
 _CODE = ("src", "notebooks", "book/claims", "constraints.txt")
 
@@ -37,13 +36,8 @@ def confirm(notebook: str) -> tuple[bool, str]:
 
     Returned are whether all samples were equal, and what is to be said: a line, or one for each claim that differs.
 
-    Raises
-    ------
-    ValueError
-        There is no such notebook or no record of it, or claims or parameters have changed, so that its samples
-        cannot be met; nothing has been run.
-    RunError
-        A run did not finish; the record is as it was.
+    A `ValueError`, and nothing is run, where there is no such notebook or no record of it, or claims or parameters have
+    changed, so that its samples cannot be met. A `RunError`, and the record is as it was, where a run did not finish.
     """
     record = _confirmable(notebook)
     seed, here = record.seeds[0], hardware()
@@ -61,9 +55,7 @@ def confirm(notebook: str) -> tuple[bool, str]:
     if differing:
         if fresh:
             _note(record, confirmed=confirmation)
-        lines = [
-            f"  {claim}: {before} in {confirmation.beside}, {after} now" for claim, (before, after) in differing.items()
-        ]
+        lines = [f"  {claim}: {was} in {confirmation.beside}, {now} now" for claim, (was, now) in differing.items()]
         return False, "\n".join([f"{notebook}: seed {seed} gives other values for {len(differing)} claims.", *lines])
     said = f"{notebook}: seed {seed} gives the same samples as {confirmation.beside}, all {len(record.results)} claims"
     changed = changed_files(project_root(), _CODE)

@@ -74,19 +74,9 @@ def claims_table(record: Record | None) -> ClaimsTable | str:
 
 
 def verdict_lines(record: Record, *claims: str) -> VerdictLines:
-    """Return what the recorded run at tier full says of some claims, and what this run says.
+    """Return what the recorded run at tier full says of some claims, given by their ids, and what this run says.
 
-    Parameters
-    ----------
-    record : Record
-        The record of this run.
-    *claims : str
-        Ids of claims, in the order in which they are shown.
-
-    Raises
-    ------
-    ValueError
-        The record has no claim with one of the ids.
+    A `ValueError` where the record of this run has no claim with one of the ids.
     """
     sources = {f"this run, tier {record.tier}": record}
     full = full_record(record.notebook)

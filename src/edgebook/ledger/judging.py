@@ -30,28 +30,13 @@ class Judgement(NamedTuple):
 
 
 def judge(claim: Claim, samples: Sequence[float], tier: str) -> Judgement:
-    """Judge one claim from the samples of one run.
+    """Judge one claim from the samples of one run: a paired value per seed, or a count where the claim is ``exact``.
 
-    Parameters
-    ----------
-    claim : Claim
-        The ledger's entry, written before the run.
-    samples : sequence of float
-        One paired value per seed, or one count where the claim is ``exact``.
-    tier : {"quick", "book", "full", "paper"}
-        The scale of the run. Tier quick is never judged.
-
-    Raises
-    ------
-    ValueError
-        An unknown tier, or a sample that is not finite.
-
-    Notes
-    -----
     With `s` the sign of the expectation and the effect `e = s (mean - neutral)`: *reproduced* when the
     interval of `e` lies beyond the margin and reaches the target, *direction only* when it stops short
     of the target, *contradicted* when it lies beyond the margin on the other side. A claim of
     equivalence is reproduced when the interval lies within the margin, contradicted when it lies outside.
+    Tier quick is never judged. An unknown tier, or a sample that is not finite, is a `ValueError`.
     """
     if tier not in notebooks.TIERS:
         raise ValueError(f"tier must be one of {', '.join(notebooks.TIERS)}, got {tier!r}.")

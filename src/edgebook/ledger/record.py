@@ -1,7 +1,12 @@
-"""One run of a notebook as a JSON record: written once, whole or not at all."""
+"""One run of a notebook as a JSON record: what it is computed with and on, written once, whole or not at all."""
 
 from __future__ import annotations
 
+import os
+import platform
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +17,10 @@ from edgebook.notebooks.files import read_model, write_whole
 from edgebook.notebooks.paths import project_root
 
 CODE_CHANGED = "the notebook's code or a kernel has changed"
+_PACKAGES = (
+    "edgebook", "torch", "torchvision", "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "Torch-Pruning",
+    "snntorch", "captum", "flwr",
+)  # fmt: skip
 
 
 class ClaimResult(Strict):
@@ -47,7 +56,6 @@ class Confirmation(Strict):
     differing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Say when, at which commit and by which seed."""
         commit = self.commit[:7] if self.commit else "no commit"
         return f"{self.when} at {commit} by seed {self.seed}, equal to {self.beside} to the last bit"
 
@@ -73,21 +81,33 @@ class Record(Strict):
     confirmed: Confirmation | None = None
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers may depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def hardware() -> Hardware:
+    """Return what this process computes on."""
+    torch = sys.modules.get("torch")  # a run that has not loaded it has used no GPU, and loading it takes seconds
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
+    cpu = names[0] if names else platform.processor() or platform.machine()
+    return Hardware(cpu=cpu, cores=os.cpu_count() or 1, gpu=gpu, platform=f"{platform.system()} {platform.machine()}")
+
+
 def save_record(record: Record, folder: Path) -> Path:
     """Write ``<folder>/<notebook>.json``, whole or not at all, and return its path."""
     return write_whole(folder / f"{record.notebook}.json", record.model_dump_json(indent=2) + "\n")
 
 
 def load_record(path: Path) -> Record:
-    """Read a record.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        The file is no valid record; the message names the field.
-    """
+    """Read a record; a `FileNotFoundError` where there is none, a `ValueError` names the first field that is wrong."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no record at {path}.")
     return read_model(path, Record, path.name, "record")

@@ -18,13 +18,11 @@ from tqdm import tqdm
 
 from edgebook import notebooks
 from edgebook.ledger.claims import Ledger, load_ledger
-from edgebook.ledger.environment import hardware, versions
 from edgebook.ledger.judging import holm_verdicts, judge
-from edgebook.ledger.record import ClaimResult, Record, full_record, save_record
+from edgebook.ledger.record import ClaimResult, Record, full_record, hardware, save_record, versions
 from edgebook.notebooks import sources
 from edgebook.notebooks.files import write_whole
-from edgebook.notebooks.paths import project_root
-from edgebook.notebooks.revision import revision
+from edgebook.notebooks.paths import project_root, revision
 
 _NUMBERS = re.compile(r"\d+(\.\d+)?( +\d+(\.\d+)?)*")
 
@@ -52,13 +50,7 @@ class Run:
         return list(range(first, first + int(self.parameters["seeds"])))
 
     def at_least(self, **bounds: float) -> None:
-        """Check parameters against their smallest values.
-
-        Raises
-        ------
-        ValueError
-            A parameter lies below its bound; the sentence names it, the bound and the value.
-        """
+        """Check parameters against their smallest values; a `ValueError` names the first that lies below its own."""
         for name, bound in bounds.items():
             if self.parameters[name] < bound:
                 raise ValueError(f"{name} must be at least {bound}, got {self.parameters[name]}.")
@@ -90,17 +82,10 @@ class Run:
     def over_seeds(
         self, parts: Callable[..., Any] | Mapping[str, Callable[..., Any]], *, cached: bool = True, **arguments: Any
     ) -> list[Any]:
-        """Return what an experiment gives for every seed, with a progress bar; see `cached`.
+        """Return what an experiment gives for every seed, as ``part(seed=seed, **arguments)``, with a progress bar.
 
-        Parameters
-        ----------
-        parts : callable, or mapping of name to callable
-            Called as ``part(seed=seed, **arguments)``. A mapping gives a dictionary for each seed, part by part, each
-            of them kept on its own for a run that is interrupted.
-        cached : bool
-            False where the function itself hands its parts to `cached`.
-        **arguments
-            Passed on; JSON where results are kept.
+        Results are kept as `cached` keeps them, but for ``cached=False``, where the function itself hands its parts
+        to `cached`. A mapping of names to parts gives a dictionary for each seed, whose parts are kept one by one.
         """
         call = self.cached if cached else lambda function, **given: function(**given)
         if callable(parts):
@@ -118,18 +103,10 @@ class Run:
         scale: str,
         exact: Mapping[str, float] | None = None,
     ) -> Record:
-        """Judge every claim from what each seed gave; see `record`.
+        """Judge every claim from what each of `seeds` gave, in their order; see `record`.
 
-        Parameters
-        ----------
-        measured : mapping of claim id to callable
-            Maps one seed's result to the value of the claim.
-        results : sequence
-            One result for each of `seeds`, in their order.
-        scale : str
-            Data and size in a few words, shown beside every verdict.
-        exact : mapping of claim id to number, optional
-            Counts that are the same for every seed.
+        ``measured`` has for each claim's id what maps one seed's result to the value of the claim, and ``exact`` the
+        counts that are the same for every seed.
         """
         samples = {claim: [float(value(result)) for result in results] for claim, value in measured.items()}
         samples |= {claim: [float(value)] for claim, value in (exact or {}).items()}
@@ -142,19 +119,9 @@ class Run:
     def finish(self, record: Record, told: Mapping[str, str]) -> None:
         """Save the record, after a look at whether the recorded verdicts are still those that the prose speaks of.
 
-        Parameters
-        ----------
-        record : Record
-            The record of this run.
-        told : mapping of verdict to claim ids
-            The verdicts on which sentences of the page rest, as in ``{"reproduced": "RD-4 RD-4a"}``.
-
-        Raises
-        ------
-        ValueError
-            The ledger has no claim of one of these ids.
-        AssertionError
-            The recorded run says something else by now; the sentence names the claim and both verdicts.
+        ``told`` has the verdicts on which sentences of the page rest, as in ``{"reproduced": "RD-4 RD-4a"}``. Where
+        the recorded run says something else by now, an `AssertionError` names the claim and both verdicts; an id
+        that the ledger does not have is a `ValueError`.
         """
         full = self.recorded()
         verdicts = {result.claim.id: str(result.verdict) for result in full.results} if full else {}
@@ -168,20 +135,9 @@ class Run:
     def record(self, samples: Mapping[str, Sequence[float]], *, seeds: Sequence[int], scale: str) -> Record:
         """Judge every claim of the ledger and return the record, not yet written.
 
-        Parameters
-        ----------
-        samples : mapping of claim id to values
-            One paired value per seed, or one count for an exact claim. A claim that this tier cannot
-            test (its ``needs``) may be left out; any other must be there.
-        seeds : sequence of int
-            The seeds behind the samples, in their order.
-        scale : str
-            Data and size in a few words, shown beside every verdict.
-
-        Raises
-        ------
-        ValueError
-            A claim of the ledger has no samples, or samples belong to no claim.
+        ``samples`` has for each claim's id one paired value per seed, or one count for an exact claim; ``scale`` says
+        data and size in a few words. Samples that belong to no claim are a `ValueError`, and so is a claim without
+        samples, unless this tier cannot test it (its ``needs``).
         """
         claims = self.ledger.claims
         unknown = sorted(set(samples) - {claim.id for claim in claims})
@@ -215,26 +171,16 @@ class Run:
 
 
 def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
-    """Begin the run of a notebook with the values that its parameters have now.
+    """Begin the run of a notebook with the values that its parameters have now, in its ``globals()``.
 
-    Parameters
-    ----------
-    notebook : str
-        Name of the notebook, without suffix.
-    namespace : mapping
-        The notebook's ``globals()``; only the names declared in its parameters cell are read.
-
-    Raises
-    ------
-    ValueError
-        A parameter has a value of the wrong type, the tier is unknown, a text that stands for numbers holds
-        something else, or a batch has no image.
+    A `ValueError` where a parameter has a value of the wrong type, the tier is unknown, a text that stands for
+    numbers holds something else, or a batch has no image.
     """
     root = project_root()
     declared = notebooks.parameters(root / "notebooks" / f"{notebook}.ipynb")
     parameters = {name: notebooks.coerce(known, namespace[name]) for name, known in declared.items()}
-    if parameters["tier"] not in notebooks.tiers():
-        raise ValueError(f"tier must be one of {', '.join(notebooks.tiers())}, got {parameters['tier']!r}.")
+    if parameters["tier"] not in notebooks.TIERS:
+        raise ValueError(f"tier must be one of {', '.join(notebooks.TIERS)}, got {parameters['tier']!r}.")
     for name, value in parameters.items():
         default = declared[name].default
         if isinstance(value, str) and _NUMBERS.fullmatch(str(default)) and not _NUMBERS.fullmatch(value):
@@ -245,24 +191,10 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
 
 
 def save_metrics(notebook: str, metrics: Mapping[str, float | Sequence[float]]) -> Path:
-    """Write ``<notebook>.metrics.json`` beside the record of this run; nothing in it is judged.
+    """Write ``<notebook>.metrics.json`` into ``EDGEBOOK_OUT`` or else ``_build/runs``; nothing in it is judged.
 
-    Parameters
-    ----------
-    notebook : str
-        Name of the notebook, without suffix.
-    metrics : mapping of name to values
-        A number, or one number per seed.
-
-    Returns
-    -------
-    Path
-        The file, in ``EDGEBOOK_OUT`` or else in ``_build/runs``.
-
-    Raises
-    ------
-    ValueError
-        A metric has no value, or one that is not finite.
+    A metric is a number, or one number per seed; one without a value, or with one that is not finite, is a
+    `ValueError`.
     """
     found = {name: [float(value) for value in _listed(given)] for name, given in metrics.items()}
     for name, values in found.items():

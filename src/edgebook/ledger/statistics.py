@@ -56,24 +56,8 @@ def mean_interval(samples: Sequence[float], confidence: float = 0.95) -> Interva
 def mean_exceeds(samples: Sequence[float], bound: float) -> float:
     """One-sided p-value of the t-test that the mean is at most `bound` (small: it lies above).
 
-    Constant samples give 0 or 1 according to the side of the bound on which they lie.
-
-    Parameters
-    ----------
-    samples : sequence of float
-        At least two values, one per seed.
-    bound : float
-        The mean under the null hypothesis.
-
-    Returns
-    -------
-    float
-        The p-value.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two samples or a sample that is not finite.
+    Constant samples give 0 or 1 according to the side of the bound on which they lie. Fewer than two samples, or one
+    that is not finite, are a `ValueError`.
     """
     values = _finite(samples, at_least=2)
     error = values.std(ddof=1) / np.sqrt(len(values))
@@ -90,22 +74,8 @@ def equivalence_p_value(samples: Sequence[float], margin: float) -> float:
     Source: Schuirmann (1987), *A comparison of the two one-sided tests procedure and the power approach for
     assessing the equivalence of average bioavailability*.
 
-    Parameters
-    ----------
-    samples : sequence of float
-        At least two differences, one per seed.
-    margin : float
-        Smallest difference that counts, above zero.
-
-    Returns
-    -------
-    float
-        The larger of the two one-sided p-values; at most 0.05 where the 90 % interval lies within the margin.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two samples, a sample that is not finite, or a margin that is not a finite number above zero.
+    The larger of the two one-sided p-values, at most 0.05 where the 90 % interval lies within the margin. A margin
+    that is not a finite number above zero is a `ValueError`, and so is what `mean_exceeds` refuses.
     """
     if not 0 < margin < math.inf:
         raise ValueError(f"margin must be a finite number above 0, got {margin}.")
@@ -114,24 +84,10 @@ def equivalence_p_value(samples: Sequence[float], margin: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given.
+    """Holm's step-down adjusted p-values of tests made together, in the order given: each at least its own, at most 1.
 
-    Source: Holm (1979), *A simple sequentially rejective multiple test procedure*.
-
-    Parameters
-    ----------
-    p_values : sequence of float, (m,)
-        P-values of tests made together.
-
-    Returns
-    -------
-    list of float, (m,)
-        Adjusted p-values, each at least its own and at most 1.
-
-    Raises
-    ------
-    ValueError
-        A value outside [0, 1].
+    Source: Holm (1979), *A simple sequentially rejective multiple test procedure*. A value outside [0, 1] is a
+    `ValueError`.
     """
     p = np.asarray(p_values, dtype=float)
     if p.size and not ((p >= 0) & (p <= 1)).all():

@@ -35,11 +35,6 @@ TIERS: dict[str, Tier] = {
 """The tiers, cheapest first."""
 
 
-def tiers() -> tuple[str, ...]:
-    """Return the names of the tiers, cheapest first."""
-    return tuple(TIERS)
-
-
 def paper_names() -> list[str]:
     """Return the names of the paper notebooks, ``notebooks/*.ipynb``, sorted."""
     return sorted(path.stem for path in (project_root() / "notebooks").glob("*.ipynb"))
@@ -51,35 +46,22 @@ def page_names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """Return the source file of a notebook.
-
-    Raises
-    ------
-    ValueError
-        No paper and no page has that name; the message offers the nearest one.
-    """
+    """Return the source file of a paper or a page; a `ValueError` offers the nearest name where there is none."""
     papers, pages = paper_names(), page_names()
     require("notebook", name, [*papers, *pages])
     return project_root() / ("notebooks" if name in papers else "book") / f"{name}.ipynb"
 
 
-def tier_file() -> Path:
-    """Return the path of the file that holds the parameter overrides of each tier."""
-    return project_root() / "notebooks" / "tiers.yml"
-
-
 def read_tiers() -> dict[str, dict[str, dict[str, Any]]]:
     """Read ``notebooks/tiers.yml``: notebook -> tier -> parameter -> value, as written; {} without the file.
 
-    Raises
-    ------
-    ValueError
-        The file is not nested like that, or names a notebook or tier that does not exist.
+    A `ValueError` where the file is not nested like that, or names a notebook or tier that does not exist.
     """
-    if not tier_file().exists():
+    file = project_root() / "notebooks" / "tiers.yml"
+    if not file.exists():
         return {}
-    stat = tier_file().stat()
-    table = _tier_table(tier_file(), stat.st_mtime_ns, stat.st_size)
+    stat = file.stat()
+    table = _tier_table(file, stat.st_mtime_ns, stat.st_size)
     names = [*paper_names(), *page_names()]
     if not isinstance(table, dict):
         raise ValueError("notebooks/tiers.yml must map notebooks to tiers.")
@@ -105,13 +87,9 @@ def _tier_table(path: Path, _mtime: int, _size: int) -> Any:
 def overrides(name: str, tier: str) -> dict[str, Value]:
     """Return the parameter values that a tier sets for a notebook.
 
-    A paper without an entry for tier ``book`` runs with its defaults there, and so does a page at every tier.
-
-    Raises
-    ------
-    ValueError
-        Unknown notebook, tier or parameter, a value of the wrong type, or a paper without an entry for a tier
-        other than ``book`` (its defaults would pass for values of that tier).
+    A paper without an entry for tier ``book`` runs with its defaults there, and so does a page at every tier; for
+    another tier that is a `ValueError`, since its defaults would pass for values of that tier. So is an unknown
+    notebook, tier or parameter, and a value of the wrong type.
     """
     path = find(name)
     require("tier", tier, TIERS)
@@ -124,10 +102,7 @@ def overrides(name: str, tier: str) -> dict[str, Value]:
 def resolve(name: str, tier: str, settings: Mapping[str, object] | None = None) -> dict[str, Value]:
     """Return every parameter of a notebook: its defaults, under the tier's values, under ``settings``.
 
-    Raises
-    ------
-    ValueError
-        Unknown notebook, tier or parameter, or a value of the wrong type.
+    A `ValueError` where one of the names is unknown, or a value has the wrong type.
     """
     declared = parameters(find(name))
     if "tier" not in declared:

@@ -33,13 +33,7 @@ class Parameter(NamedTuple):
 
 
 def cells(path: Path) -> list[dict[str, Any]]:
-    """Return the cells of a notebook file, each ``source`` as one string.
-
-    Raises
-    ------
-    ValueError
-        The file is not a notebook in JSON.
-    """
+    """Return the cells of a notebook file, each ``source`` as one string; a `ValueError` where it is no notebook."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["cells"]
         return [{**cell, "source": "".join(cell["source"])} for cell in found]
@@ -55,10 +49,7 @@ def tags(cell: Mapping[str, Any]) -> list[str]:
 def parameters(path: Path) -> dict[str, Parameter]:
     """Read the cell tagged ``parameters``.
 
-    Raises
-    ------
-    ValueError
-        There is not exactly one such cell, or one of its lines is not ``name: type = literal  # help``.
+    A `ValueError` unless there is one such cell, and each of its lines is ``name: type = literal  # help``.
     """
     path = Path(path)
     stat = path.stat()
@@ -124,10 +115,7 @@ def _declaration(statement: ast.stmt) -> tuple[str, type, Value]:
 def coerce(parameter: Parameter, value: object) -> Value:
     """Return ``value`` as the parameter's type; an int is taken for a float, and nothing else is converted.
 
-    Raises
-    ------
-    ValueError
-        The value has another type, or is not finite.
+    A `ValueError` where it has another type, or is not finite.
     """
     if parameter.type is float and type(value) is int:
         value = float(value)
@@ -139,13 +127,7 @@ def coerce(parameter: Parameter, value: object) -> Value:
 
 
 def parse(parameter: Parameter, text: str) -> Value:
-    """Return the value that ``text``, from a command line, stands for.
-
-    Raises
-    ------
-    ValueError
-        The text is not a value of the parameter's type.
-    """
+    """Return the value that ``text``, from a command line, stands for; a `ValueError` where it has another type."""
     try:
         if parameter.type is bool:
             return {"true": True, "false": False}[text.lower()]

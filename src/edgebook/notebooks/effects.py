@@ -81,7 +81,6 @@ def _hands_on(modules: Modules, node: ast.AST, variables: set[str]) -> bool:
 
 
 def _calls(node: ast.AST) -> set[str]:
-    """Return the names of the functions that a statement calls."""
     return {next(dotted(inner.func), "") for inner in ast.walk(node) if isinstance(inner, ast.Call)}
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from edgebook.notebooks.paths import project_root
+
 if TYPE_CHECKING:  # it takes seconds to import, which most commands do without
     from pydantic import BaseModel, ValidationError
 
@@ -42,6 +44,12 @@ def read_yaml(path: Path, name: str) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{name} is not YAML: {' '.join(str(error).split())}.") from None
+
+
+def read_plain(path: str) -> dict[str, Any]:
+    """Read a YAML file of the checkout as it is, {} without it: its model, which 'check' uses, is slow to import."""
+    file = project_root() / path
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def read_model(path: Path, model: type[M], name: str, what: str = "") -> M:

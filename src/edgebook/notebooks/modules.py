@@ -93,11 +93,9 @@ class Modules:
         return self.notebook if module == NOTEBOOK else self._read(module)
 
     def statement(self, place: Place) -> Statement:
-        """Return the statement at a place."""
         return self[place[0]].statements[place[1]]
 
     def bound(self, module: str, name: str) -> list[Place]:
-        """Return where a module binds a name."""
         return [(module, index) for index in self[module].places.get(name, ())]
 
     def passed_over(self, module: str, name: str | None) -> bool:
@@ -118,7 +116,6 @@ def code_cells(path: Path) -> list[ast.Module]:
 
 
 def of_package(module: str) -> bool:
-    """Tell whether a dotted name lies in this package."""
     return first_of(module) == "edgebook"
 
 

@@ -57,14 +57,9 @@ def run(
     It goes with its record to the folder ``out``, by default ``_build/runs/<tier>``; one that fails is kept at
     ``failed``, by default ``_build/failed/<name>.ipynb``. ``timeout`` is in seconds, by default the tier's limit.
 
-    Raises
-    ------
-    ValueError
-        Unknown notebook, tier or parameter, a value of the wrong type, or a limit that is not positive;
-        nothing has been executed.
-    RunError
-        The notebook raised, took too long, or its kernel died. What was executed is kept at ``failed``, and
-        earlier results in ``out`` are as they were.
+    A `ValueError` before anything is executed: an unknown notebook, tier or parameter, a value of the wrong type, or a
+    limit that is not positive. A `RunError` where the notebook raised, took too long, or its kernel died; earlier
+    results in ``out`` are then as they were.
     """
     source = notebooks.find(name)
     values = notebooks.resolve(name, tier, settings)
@@ -82,10 +77,7 @@ def run(
 def prepare(tier: str, out: Path | str) -> list[Path]:
     """Write every notebook, not executed, with the parameter values of a tier into the folder ``out``.
 
-    Raises
-    ------
-    ValueError
-        Unknown tier, or a notebook or tier file that is not as it should be; then nothing has been written.
+    Nothing is written where a `ValueError` says that the tier is unknown or a file is not as it should be.
     """
     names = [*notebooks.paper_names(), *notebooks.page_names()]
     jobs = [(name, changed(name, notebooks.resolve(name, tier))) for name in names]

@@ -68,7 +68,6 @@ class _Walk:
         self._lines: list[str] = []
 
     def from_all(self) -> _Walk:
-        """Start from all statements of the notebook."""
         return self.from_nodes(statement.node for statement in self._modules.notebook.statements)
 
     def from_nodes(self, nodes: Iterable[ast.stmt]) -> _Walk:

@@ -40,7 +40,6 @@ class Statement:
 
     @cached_property
     def binds(self) -> frozenset[str]:
-        """The names that it binds in its module."""
         return frozenset(_stored(self.node))
 
     @cached_property
@@ -127,7 +126,6 @@ def dotted(node: ast.AST) -> Iterator[str]:
 
 
 def first_of(chain: str) -> str:
-    """Return the name with which a dotted name begins."""
     return chain.partition(".")[0]
 
 
@@ -138,7 +136,6 @@ def imported_names(node: Import) -> list[str]:
 
 
 def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Return the body of a definition or module without its docstring."""
     match body:
         case [ast.Expr(value=ast.Constant(value=str())), *rest]:
             return rest

@@ -113,10 +113,7 @@ def execute(source: Path, values: Mapping[str, Any], private: Path) -> dict[str,
     except PapermillExecutionError as error:
         tidy(target, [])
         said = " ".join(f"{error.ename}: {error.evalue}".split()).removesuffix(".")
-        return {
-            "status": "failed",
-            "message": f"cell {error.exec_count or _Watched.note.read_text()}: {said}",
-        }
+        return {"status": "failed", "message": f"cell {error.exec_count or _Watched.note.read_text()}: {said}"}
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(".")
         if not _Watched.note.exists():

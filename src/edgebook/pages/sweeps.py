@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from edgebook.ledger.claims import Claim, ledger_path, load_ledger
+from edgebook.ledger.wording import estimate
+from edgebook.pages import sweep_figures
+from edgebook.pages.sweep_figures import written
 from edgebook.sweeps.points import points_of
 from edgebook.sweeps.sweep_file import Sweep, load, sweep_names
 from edgebook.sweeps.table import Row, read_table, table_path
@@ -62,8 +65,6 @@ def _page(name: str, folder: Path) -> str:
 
 
 def _scope(sweep: Sweep, rows: Sequence[Row]) -> str:
-    from edgebook.pages.sweep_figures import written
-
     swept = {name: list(dict.fromkeys(written(row[name]) for row in rows)) for name in sweep.varied}
     values = "; ".join(f"`{name}` {', '.join(found)}" for name, found in swept.items())
     fixed = [f"`{name}` {written(value)}" for name, value in sweep.fixed.items()]
@@ -77,9 +78,8 @@ def _state(name: str, rows: Sequence[Row]) -> list[str]:
     there = {row["point"]: row for row in rows}
     failed = [row for row in there.values() if row["kind"] == "failure"]
     commits = sorted({(row["commit"] or "unknown")[:7] + " with changes" * bool(row["dirty"]) for row in rows})
-    found = [
-        f"{len(there)} points were run, at commit {' and '.join(commits)}, and {len(failed) or 'none'} of them failed."
-    ]
+    count = len(failed) or "none"
+    found = [f"{len(there)} points were run, at commit {' and '.join(commits)}, and {count} of them failed."]
     found += [f"- {_code(row['reason'])}" for row in failed]
     now = {point.id for point in points_of(name)}
     old = len(set(there) - now)
@@ -99,8 +99,6 @@ def _claims_in(rows: Sequence[Row]) -> list[str]:
 
 def _section(name: str, sweep: Sweep, claim: str, rows: Sequence[Row], folder: Path) -> list[str]:
     """Return what the page says of one claim or metric; its figure goes to the folder."""
-    from edgebook.pages import sweep_figures
-
     stated = _claim(sweep.notebook, claim)
     lines = [f"## {claim}"]
     if stated is not None:
@@ -124,9 +122,6 @@ def _section(name: str, sweep: Sweep, claim: str, rows: Sequence[Row], folder: P
 
 def _numbers(rows: Sequence[Row], sweep: Sweep) -> str:
     """Return the values behind a figure as a table that opens on a click."""
-    from edgebook.ledger.wording import estimate
-    from edgebook.pages.sweep_figures import written
-
     lines = ["````{dropdown} The numbers", f"| {' | '.join(sweep.varied)} | Mean | Verdict |"]
     lines.append("|---" * (len(sweep.varied) + 2) + "|")
     for row in rows:
@@ -136,17 +131,14 @@ def _numbers(rows: Sequence[Row], sweep: Sweep) -> str:
     return "\n".join([*lines, "````"])
 
 
-def _claim(notebook: str, claim: str) -> Any:
+def _claim(notebook: str, claim: str) -> Claim | None:
     """Return a claim of a notebook's ledger, None for a metric."""
-    from edgebook.ledger.claims import ledger_path, load_ledger
-
     if not ledger_path(notebook).is_file():
         return None
     return {known.id: known for known in load_ledger(notebook).claims}.get(claim)
 
 
 def _plain(text: str) -> str:
-    """Return a text on one line."""
     return " ".join(text.split())
 
 

@@ -9,10 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from edgebook import notebooks
 from edgebook.notebooks import sources
+from edgebook.notebooks.files import read_plain
 from edgebook.notebooks.paths import project_root
 from edgebook.sweeps.sweep_file import RESERVED, Sweep, load
 
@@ -56,9 +55,8 @@ def find_point(sweep: str, identity: str) -> Point:
     for point in points_of(sweep):
         if point.id == identity:
             return point
-    raise ValueError(
-        f"The sweep '{sweep}' has no point {identity}: its file, the notebook or a kernel has changed; start it again."
-    )
+    why = "its file, the notebook or a kernel has changed"
+    raise ValueError(f"The sweep '{sweep}' has no point {identity}: {why}; start it again.")
 
 
 def point_id(notebook: str, values: Mapping[str, object], fingerprint: str) -> str:
@@ -95,16 +93,9 @@ def _check_names(sweep: Sweep) -> None:
     for name in notebooks.parameters(notebooks.find(sweep.notebook)):
         if name in RESERVED:
             raise ValueError(f"The parameter '{name}' of '{sweep.notebook}' has the name of a column of the table.")
-    known = _claims(sweep.notebook) if sweep.shows else []
+    claims = read_plain(f"book/claims/{sweep.notebook}.yml").get("claims", []) if sweep.shows else []
+    known = [str(claim.get("id")) for claim in claims]
     for claim in sweep.shows:
         if claim not in known:
             near = notebooks.nearest(claim, known)
             raise ValueError(f"The ledger of '{sweep.notebook}' has no claim '{claim}'; {near}")
-
-
-def _claims(notebook: str) -> list[str]:
-    """Return the ids of a ledger's claims, read as they are: its model takes seconds to import."""
-    path = project_root() / "book" / "claims" / f"{notebook}.yml"
-    if not path.is_file():
-        return []
-    return [str(claim.get("id")) for claim in yaml.safe_load(path.read_text(encoding="utf-8")).get("claims", [])]

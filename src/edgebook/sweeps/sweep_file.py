@@ -70,7 +70,6 @@ class Sweep(BaseModel):
 
 
 def sweep_folder() -> Path:
-    """Return where the files of the sweeps are."""
     return project_root() / "notebooks" / "sweeps"
 
 

@@ -40,7 +40,6 @@ _AFTER = {
 
 
 def table_path(sweep: str, suffix: str = ".parquet") -> Path:
-    """Return where the table of a sweep is written."""
     return project_root() / "_build" / "sweeps" / f"{sweep}{suffix}"
 
 

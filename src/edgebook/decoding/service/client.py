@@ -22,14 +22,9 @@ DEADLINE = 60.0  # seconds that one request may take
 LOST = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
 # After these it is worth asking again: nothing was decided, or the answer will be the same.
 PASSING = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-)
+    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED,
+    grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED,
+)  # fmt: skip
 
 
 class ServiceError(RuntimeError):
@@ -50,18 +45,8 @@ class Report(NamedTuple):
 class EdgeClient:
     """A connection to a `DecodingServer`; texts can be made over it one after another or at the same time.
 
-    Parameters
-    ----------
-    address : str
-        Host and port.
-    token : str, optional
-        The server's secret.
-    certificate : bytes, optional
-        The authority (PEM) that vouches for the server, for TLS.
-    patience : float
-        Seconds for which a server that does not answer is asked again.
-    delay : Delay
-        For experiments.
+    The address is host and port, the token the server's secret, and the certificate that of the authority (PEM) which
+    vouches for the server, for TLS. A server that does not answer is asked again for the seconds of `patience`.
 
     Examples
     --------
@@ -117,31 +102,14 @@ class EdgeClient:
         stop: int | None = None,
         show: Callable[[list[int]], None] | None = None,
     ) -> Report:
-        """Make a text; the same as `edgebook.decoding.trace` makes in one process.
+        """Make a text; the same as `edgebook.decoding.trace` makes in one process, whose arguments these are.
 
-        Parameters
-        ----------
-        draft, prompt, max_new_tokens, drafted, sampling, stop
-            As for `edgebook.decoding.trace`; at most 64 drafted.
-        seed : int
-            Of the random numbers of both sides.
-        ahead : {"none", "exits"}
-            Whether outcomes of exits are asked for and drafted on.
-        threshold : float
-            Confidence from which they are sent.
-        show : callable, optional
-            Given the tokens of each round once they are final.
+        At most 64 tokens are drafted; `seed` is of the random numbers of both sides. With `ahead` at "exits", the
+        outcomes of exits are drafted on, those that are sent from a confidence of `threshold` on. `show` is given the
+        tokens of each round once they are final.
 
-        Returns
-        -------
-        Report
-
-        Raises
-        ------
-        ServiceError
-            The server refuses, or has not answered for the time of patience.
-        ValueError
-            As `edgebook.decoding.generate`, or an unknown `ahead`.
+        A `ServiceError` where the server refuses, or has not answered for the time of patience; a `ValueError` as
+        for `edgebook.decoding.generate`, or for an unknown `ahead`.
         """
         if ahead not in ("none", "exits") or drafted > wire.MOST_DRAFTED:
             most = wire.MOST_DRAFTED
@@ -154,8 +122,6 @@ class EdgeClient:
 
 
 class _Conversation:
-    """One text over one client."""
-
     def __init__(
         self, client: EdgeClient, edge: Edge, draft: LanguageModel, sampling: Sampling, seed: int, exits: bool,
         threshold: float,

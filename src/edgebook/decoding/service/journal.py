@@ -17,12 +17,8 @@ from typing import Any
 class Journal:
     """The verified tokens of one request: those that earlier clients have left, and those that were added.
 
-    The request is whatever decides the text, as JSON; a file that is not there is made.
-
-    Raises
-    ------
-    ValueError
-        The file is of another request, is no journal, or belongs to a client that still runs.
+    The request is whatever decides the text, as JSON; a file that is not there is made. A `ValueError` where the file
+    is of another request, is no journal, or belongs to a client that still runs.
     """
 
     def __init__(self, path: Path, request: Mapping[str, Any]) -> None:

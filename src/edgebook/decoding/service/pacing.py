@@ -24,7 +24,6 @@ class Inbox:
         self._delay, self._queue, self._first = delay, queue.SimpleQueue(), None
 
     def put(self, message: Any) -> None:
-        """Take a message that has just come."""
         self._queue.put((time.monotonic() + self._delay, message))
 
     def get(self, timeout: float) -> Any | None:
@@ -61,7 +60,6 @@ class PacedDevice:
 
     @property
     def busy(self) -> bool:
-        """Whether there is a token to draft."""
         return self._job is not None and not self._job.done
 
     def remaining(self) -> float:
@@ -72,7 +70,6 @@ class PacedDevice:
         return max(0.0, self._end - self._took - now)
 
     def complete(self) -> None:
-        """Compute the token of the step."""
         began = time.monotonic()
         self._job.step()
         self._took, self._end = min(self._seconds, time.monotonic() - began), None

@@ -47,28 +47,12 @@ class _Held:
 class DecodingServer:
     """A target that any number of edges can ask.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        The target; the outcomes of its exits are sent where a request asks for them.
-    address : str
-        Host and port, such as ``127.0.0.1:0`` for any free port.
-    token : str, optional
-        Secret that each request must bring along.
-    certificate, key : bytes, optional
-        For TLS, both in PEM.
-    limits : Limits, optional
-        The defaults where None.
-    pass_seconds : float
-        Time that a pass is stretched to, for experiments on a machine that is not the cloud's.
-    shares : sequence of float
-        Shares of the pass that lie before each exit, needed where it is stretched.
+    The outcomes of its exits are sent where a request asks for them. The token is a secret that each request must
+    bring along; certificate and key, both in PEM, are for TLS. A pass can be stretched to `pass_seconds`, for
+    experiments on a machine that is not the cloud's; then `shares` of it lie before each exit.
 
-    Raises
-    ------
-    ValueError
-        Another address than loopback without both TLS and a token, a certificate without its key, or an address that
-        cannot be had.
+    A `ValueError` for another address than loopback without both TLS and a token, a certificate without its key, or an
+    address that cannot be had.
 
     Examples
     --------
@@ -123,7 +107,6 @@ class DecodingServer:
         self.stop()
 
     def start(self) -> None:
-        """Begin to answer."""
         self._server.start()
         threading.Thread(target=self._sweep, daemon=True).start()
 
@@ -133,12 +116,10 @@ class DecodingServer:
         self._server.stop(grace).wait()
 
     def wait(self) -> None:
-        """Wait until somebody stops the server."""
         self._server.wait_for_termination()
 
     @property
     def sessions(self) -> int:
-        """How many sessions are held."""
         return len(self._sessions)
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:

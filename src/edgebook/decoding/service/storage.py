@@ -1,8 +1,13 @@
-"""Small decoders in a file: numbers and sizes, nothing that could run."""
+"""Small decoders in a file: numbers and sizes, nothing that could run; and a process of its own that serves one."""
 
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,17 +26,7 @@ class Stored(NamedTuple):
 
 
 def save_models(path: str | Path, model: CharacterDecoder, symbols: str, exits: Exits | None = None) -> None:
-    """Write a decoder into a file of PyTorch's.
-
-    Parameters
-    ----------
-    path : str or Path
-        Overwritten where it exists.
-    model, exits : CharacterDecoder, Exits or None
-        On any device.
-    symbols : str
-        The characters of its tokens.
-    """
+    """Write a decoder, with the characters of its tokens, into a file of PyTorch's."""
     sizes = {"vocabulary": model.vocabulary, "longest": model.longest, "width": model.width,
              "depth": len(model.blocks), "heads": model.heads}  # fmt: skip
     stored = {"symbols": symbols, "sizes": sizes, "model": model.state_dict()}
@@ -42,21 +37,7 @@ def save_models(path: str | Path, model: CharacterDecoder, symbols: str, exits: 
 
 
 def load_models(path: str | Path) -> Stored:
-    """Read a decoder from a file of `save_models`.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    Stored
-        In evaluation mode, on the processor.
-
-    Raises
-    ------
-    ValueError
-        The file is none of these.
+    """Read a decoder from a file of `save_models`, in evaluation mode, on the processor; a `ValueError` if it is none.
 
     Examples
     --------
@@ -78,3 +59,25 @@ def load_models(path: str | Path) -> Stored:
         raise ValueError(f"{path} holds no decoder: {error.strerror}.") from None
     except (pickle.UnpicklingError, EOFError, LookupError, TypeError, RuntimeError, ValueError):
         raise ValueError(f"{path} holds no decoder.") from None
+
+
+@contextmanager
+def serving(target: CharacterDecoder, exits: Exits | None = None, *, pass_seconds: float = 0.0) -> Iterator[str]:
+    """Serve a target from a process of its own, which ends with the block; yield its host and port for `EdgeClient`.
+
+    A pass is stretched to so many seconds; 0 leaves it as it is. A `RuntimeError` where the process has ended before
+    it could serve; what it said of that is on the standard error.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "target.pt"
+        save_models(path, target, "".join(map(chr, range(target.vocabulary))), exits)
+        words = ["serve", "--target", str(path), "--pass-seconds", str(pass_seconds)]
+        command = [sys.executable, "-m", "edgebook.decoding.service", *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                line = process.stdout.readline()  # serving at 127.0.0.1:50051
+                if not line:
+                    raise RuntimeError("The server has ended before it could serve.")
+                yield line.split()[-1]
+            finally:
+                process.terminate()

@@ -33,7 +33,6 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     def encode(self) -> bytes:
-        """Return the message as bytes."""
         return self.model_dump_json().encode()
 
 
@@ -83,7 +82,6 @@ class OutcomeMessage(Message):
 
     @classmethod
     def of(cls, position: int, outcome: Outcome) -> OutcomeMessage:
-        """Put an outcome into a message."""
         return cls(position=position, **outcome._asdict())
 
 
