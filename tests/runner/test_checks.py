@@ -41,7 +41,7 @@ papers:
 def sound(checkout):
     text = ("# Toy {cite}`someone2020`", '# <a id="a-1"></a> and <a id="a-2"></a>', "assert seeds")
     checkout.notebook("notebooks/toy.ipynb", *text, last="remove-cell")
-    checkout.notebook("book/data.ipynb")
+    checkout.notebook("book/data.ipynb", "# The data")
     checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}, full: {seeds: 8}, paper: {seeds: 5}}\n")
     checkout.write("book/claims/toy.yml", LEDGER)
     checkout.write("book/papers.yml", PAPERS)
