@@ -190,6 +190,12 @@ class KeepPercent(SphinxPostTransform):
                 text.parent.replace(text, nodes.Text(re.sub(r"(?<=\d) %", "\u00a0%", text)))
 
 
+def forget_builtins(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Take Python's own names from the index of sources: there is no page of them that it could lead to."""
+    getattr(env, "_viewcode_modules", {}).pop("builtins", None)
+    return []
+
+
 def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
     """Leave out the docstrings that Python makes for fields of a NamedTuple; the class's own text has them."""
     return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
@@ -214,6 +220,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", leave_out_thebe)
     app.connect("env-get-outdated", outdated)
     app.connect("source-read", caption_figures_alone)
+    app.connect("env-updated", forget_builtins)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", load_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
