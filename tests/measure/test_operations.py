@@ -118,6 +118,8 @@ BY_HAND: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "scaled products": (lambda: Applied(dot_product), (3, 2, 5, 4), 2 * (2 * 5 * 5 * 4)),
     "a weight that is normed": (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), (4,), 4 * 3),
     "a weight of bounded norm": (lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3)), (4,), 4 * 3),
+    "and by hooks": (lambda: nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 3))), (4,), 4 * 3),
+    "a scripted network": (lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 3), nn.ReLU())), (4,), 4 * 3),
     "norms, pools and activations": (
         lambda: nn.Sequential(nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.PReLU(4), nn.MaxPool2d(2), nn.LayerNorm(2)),
         (4, 4, 4), 0,
@@ -125,7 +127,7 @@ BY_HAND: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.filterwarnings("ignore:LSTM with projections", "ignore:.*torch.jit.script")
 @pytest.mark.parametrize("name", BY_HAND)
 def test_what_multiplies_is_counted_whatever_it_is(name: str) -> None:
     build, shape, macs = BY_HAND[name]
@@ -150,6 +152,7 @@ def test_what_pytorch_counts_is_counted() -> None:
         (Applied(lambda x: torch.cdist(x, x)), (5, 4), r"The model \(Applied\) calls aten._cdist_forward"),
         (Applied(lambda x: torch._int_mm(x[0].to(torch.int8), x[0].T.to(torch.int8))), (32, 32), "calls aten._int_mm"),
         (Applied(lambda x: x[0].addmm_(x[0], x[0])), (4, 4), "aten.addmm_"),
+        (Applied(lambda x: torch.cond(x.sum() > 0, lambda y: y @ y, lambda y: y + 1, (x[0],))), (4, 4), "calls cond"),
     ],
 )
 def test_what_nobody_can_count_is_refused_by_name(model: nn.Module, shape: tuple[int, ...], sentence: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_flop
@@ -47,11 +48,13 @@ _HARMLESS = (
 class Multiplications(TorchDispatchMode):
     """Multiply-accumulates so far, by the name of the innermost module at work, in the order of execution."""
 
+    supports_higher_order_operators = True  # if only to refuse them by name
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.macs: Counter[str] = Counter()
         self.modules = dict(model.named_modules())
-        self.running = [""]
+        self.running: list[str | None] = [""]  # None in hooks before a module, which make its weights
 
     def within(self, layers: Collection[str]) -> Counter[str]:
         """Return what these layers have multiplied, and refuse where another module has."""
@@ -64,11 +67,13 @@ class Multiplications(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            raise self._unknown(func)
         if _is_made_of_others(func):
             with self:
                 return func.decompose(*args, **kwargs)
         output, name = func(*args, **kwargs), self.running[-1]
-        if "parametrizations" not in name.split("."):
+        if name is not None and "parametrizations" not in name.split("."):
             self._count(name, func, args, kwargs, output)
         return output
 
@@ -79,7 +84,11 @@ class Multiplications(TorchDispatchMode):
         elif operator in _LACKING:
             self.macs[name] += _LACKING[operator](*args, **kwargs)
         elif not _harmless(func) and _may_multiply(func, tree_leaves((args, kwargs))):
-            raise ValueError(f"{self._said(name)} calls {func}, whose multiply-accumulates are not known.")
+            raise self._unknown(func)
+
+    def _unknown(self, func: Any) -> ValueError:
+        name = self.running[-1] or ""
+        return ValueError(f"{self._said(name)} calls {func}, whose multiply-accumulates are not known.")
 
     def _said(self, name: str) -> str:
         kind = type(self.modules[name]).__name__
@@ -116,14 +125,25 @@ def multiplications(model: nn.Module) -> Iterator[Multiplications]:
             raise ValueError(f"Multiply-accumulates are those of real numbers, and the parameter {name!r} is complex.")
     counted = Multiplications(model)
 
+    def begin(*_: object) -> None:
+        counted.running.append(None)
+
+    def enter(name: str) -> None:
+        counted.running[-1] = name
+
     def leave(*_: object) -> None:
         counted.running.pop()
 
     with ExitStack() as undo:
         for name, module in counted.modules.items():
-            enter = module.register_forward_pre_hook(lambda *_, name=name: counted.running.append(name))
-            undo.callback(enter.remove)
-            undo.callback(module.register_forward_hook(leave, always_call=True).remove)
+            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks: what it does is done by what holds it
+                continue
+            for handle in (
+                module.register_forward_pre_hook(begin, prepend=True),
+                module.register_forward_pre_hook(lambda *_, name=name: enter(name)),
+                module.register_forward_hook(leave, always_call=True),
+            ):
+                undo.callback(handle.remove)
         # It makes one operator of a whole layer of attention
         undo.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
