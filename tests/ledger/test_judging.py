@@ -54,6 +54,12 @@ TABLE = [
     (claim(exact=True), [9.0], "full", Verdict.REPRODUCED),
     (claim(exact=True, target=10.0), [9.0], "full", Verdict.DIRECTION_ONLY),
     (claim(exact=True), [-9.0], "full", Verdict.CONTRADICTED),
+    # On the margin or the target but for rounding, which decides nothing
+    (claim(margin=0.3), [0.1 + 0.2] * 8, "full", Verdict.INCONCLUSIVE),
+    (claim(margin=0.3, expects="negative"), [0.1 + 0.2] * 8, "full", Verdict.INCONCLUSIVE),
+    (claim(margin=0.3, exact=True), [0.1 + 0.2], "full", Verdict.INCONCLUSIVE),
+    (claim(margin=0.3, neutral=100.0, expects="equivalent"), [100.3] * 8, "full", Verdict.INCONCLUSIVE),
+    (claim(margin=0.1, target=0.1 + 0.2), [0.3] * 8, "full", Verdict.REPRODUCED),
     (claim(needs=["cifar10"]), around(2), "full", Verdict.NOT_TESTABLE),
     (claim(needs=["cifar10"]), [], "book", Verdict.NOT_TESTABLE),
     (claim(needs=["cifar10"]), around(2), "paper", Verdict.REPRODUCED),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from edgebook import notebooks
 from edgebook.ledger.claims import Claim, Verdict
-from edgebook.ledger.statistics import Interval, equivalence_p_value, holm, mean_exceeds, mean_interval
+from edgebook.ledger.statistics import Interval, equivalence_p_value, holm, lies_above, mean_exceeds, mean_interval
 
 MINIMUM_SEEDS = 5
 CONFIDENCE = 0.95
@@ -83,24 +83,24 @@ def _summary(claim: Claim, values: list[float]) -> tuple[float | None, Interval 
 
 def _direction(claim: Claim, interval: Interval) -> tuple[Verdict, str]:
     low, high = sorted(claim.sign * (end - claim.neutral) for end in interval)
-    if low > claim.margin:
-        if claim.target is not None and high < claim.sign * (claim.target - claim.neutral):
+    if lies_above(low, claim.margin):
+        if claim.target is not None and lies_above(claim.sign * (claim.target - claim.neutral), high):
             return Verdict.DIRECTION_ONLY, "beyond the margin, short of the target"
         return Verdict.REPRODUCED, "beyond the margin" + (" and reaches the target" if claim.target is not None else "")
-    if high < -claim.margin:
+    if lies_above(-claim.margin, high):
         return Verdict.CONTRADICTED, "beyond the margin on the other side"
-    if -claim.margin < low and high < claim.margin:
+    if lies_above(low, -claim.margin) and lies_above(claim.margin, high):
         return Verdict.INCONCLUSIVE, "no effect as large as the margin, either way"
-    if high < claim.margin:
+    if lies_above(claim.margin, high):
         return Verdict.INCONCLUSIVE, "no effect as large as the margin in the expected direction"
     return Verdict.INCONCLUSIVE, "the interval spans the margin"
 
 
 def _equivalence(claim: Claim, interval: Interval) -> tuple[Verdict, str]:
     low, high = (end - claim.neutral for end in interval)
-    if -claim.margin < low and high < claim.margin:
+    if lies_above(low, -claim.margin) and lies_above(claim.margin, high):
         return Verdict.REPRODUCED, "within the margin"
-    if low > claim.margin or high < -claim.margin:
+    if lies_above(low, claim.margin) or lies_above(-claim.margin, high):
         return Verdict.CONTRADICTED, "outside the margin"
     return Verdict.INCONCLUSIVE, "the interval spans the margin"
 

@@ -73,7 +73,7 @@ def mean_exceeds(samples: Sequence[float], bound: float) -> float:
         raise ValueError("bound must be a number, got nan.")
     bound = _times(bound, -exponent)
     if _constant(values):
-        return float(not values.min() - bound > _ROUNDING * max(np.abs(values).max(), abs(bound)))
+        return float(not lies_above(values.min(), bound))
     from scipy import special
 
     error = values.std(ddof=1) / np.sqrt(len(values))
@@ -93,6 +93,11 @@ def equivalence_p_value(samples: Sequence[float], margin: float) -> float:
         raise ValueError(f"margin must be a finite number above 0, got {margin}.")
     values = np.asarray(samples, dtype=float)
     return max(mean_exceeds(values, -margin), mean_exceeds(-values, -margin))
+
+
+def lies_above(value: float, bound: float) -> bool:
+    """Tell whether a value lies above a bound by more than rounding, which else would decide."""
+    return bool(value - bound > _ROUNDING * max(abs(value), abs(bound)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
