@@ -161,6 +161,19 @@ def test_what_nobody_can_count_is_refused_by_name(model: nn.Module, shape: tuple
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+def test_recurrence_on_a_gpu_is_counted_from_its_one_operator() -> None:
+    """Called on "meta", where PyTorch knows its shapes: an LSTM of two layers, both ways."""
+
+    def cudnn(x: Tensor, layer: nn.LSTM) -> Tensor:
+        state = x.new_zeros(4, 1, 5)  # (layers times ways, batch, width)
+        weights, mode = layer._flat_weights, 2
+        operator = torch.ops.aten._cudnn_rnn
+        return operator(x, weights, 4, None, state, state, mode, 5, 0, 2, True, 0.0, False, True, [], None)[0]
+
+    model = Applied(cudnn, nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True))
+    assert count_macs(model.to("meta"), (7, 3)) == 7 * 2 * 20 * (3 + 5 + 10 + 5)
+
+
 @pytest.mark.filterwarnings("ignore:torch.*deprecated")
 def test_quantised_layers_are_counted_or_refused() -> None:
     quantised = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 3)), {nn.Linear}, torch.qint8)

@@ -173,6 +173,10 @@ def test_unlabelled_or_missing_images_are_refused() -> None:
         fit(_model(), x[:1], y[:1], epochs=1)
     with pytest.raises(ValueError, match="one label each"):
         accuracy(_model(), x[:0], y[:0])
+    for call in (accuracy, partial(fit, epochs=1)):
+        for labels in (y.tolist(), y.numpy(), torch.tensor(0)):
+            with pytest.raises(TypeError, match="y must be a tensor with one entry for each image"):
+                call(_model(), x, labels)
 
 
 @pytest.mark.parametrize(

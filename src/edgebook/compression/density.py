@@ -108,8 +108,9 @@ class DensityMeter:
         if not output.numel():
             return
         active = (output != 0).sum(dim=[d for d in range(output.ndim) if d != channels])  # (C,)
-        real = output.is_floating_point() or output.is_complex()
-        peak = torch.linalg.vector_norm(output if real else active.double(), math.inf)
+        values = torch.view_as_real(output) if output.is_complex() else output
+        low, high = torch.aminmax(values if values.is_floating_point() else active.double())
+        peak = torch.maximum(high, -low)
         if len(self._active.get(name, active)) != len(active):
             raise ValueError(f"{name!r} has {len(active)} channels now and had {len(self._active[name])} before.")
         self._active[name] = self._active.get(name, 0) + active

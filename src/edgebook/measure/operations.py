@@ -36,7 +36,7 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
     dict of str to LayerCost
         In the order of execution. For a convolution with kernel k, groups g and output (C_out, H, W):
         MACs = C_out H W C_in k^2 / g, and with the size of the input where it is transposed. What a layer that is used
-        twice multiplies, reads and writes counts twice, its weights once.
+        twice multiplies, reads and writes counts twice, its weights once; one that does not run is not there.
 
     Raises
     ------

@@ -53,6 +53,8 @@ def fit(
     ValueError
         Images and labels differ in number, fewer than two images, batches that leave one alone, an unknown
         schedule, or epochs, a batch size or a seed that are no whole number.
+    TypeError
+        Images or labels that are no tensors.
 
     Examples
     --------
@@ -60,8 +62,7 @@ def fit(
     >>> fit(model, torch.rand(8, 1, 2, 2), torch.arange(8) % 2, epochs=3)
     3
     """
-    if len(x) != len(y) or len(x) < 2:
-        raise ValueError(f"At least two images with one label each are needed, got {len(x)} and {len(y)}.")
+    _check_pairs(x, y, 2, "two images")
     if schedule not in get_args(Schedule):
         raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, got {schedule!r}.")
     epochs = whole("epochs", epochs, 0)
@@ -109,14 +110,15 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 500) -
     ValueError
         No images, not one label each, labels that are no classes of the model, logits of another shape or with a NaN,
         or a batch size that is no whole number above 0.
+    TypeError
+        Images or labels that are no tensors.
 
     Examples
     --------
     >>> accuracy(nn.Flatten(), torch.eye(2).view(2, 2, 1, 1), torch.tensor([0, 0]))
     50.0
     """
-    if len(x) == 0 or len(x) != len(y):
-        raise ValueError(f"At least one image with one label each is needed, got {len(x)} and {len(y)}.")
+    _check_pairs(x, y, 1, "one image")
     if y.ndim != 1 or y.is_floating_point() or y.is_complex():
         raise ValueError(f"labels must be {len(x)} integers, got {y.dtype} of the shape {tuple(y.shape)}.")
     at_a_time = whole("batch_size", batch_size)
@@ -125,6 +127,14 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 500) -
             _hits(model(images), labels) for images, labels in zip(x.split(at_a_time), y.split(at_a_time), strict=True)
         )
     return 100.0 * hits / len(x)
+
+
+def _check_pairs(x: Tensor, y: Tensor, least: int, images: str) -> None:
+    for name, tensor in (("x", x), ("y", y)):
+        if not isinstance(tensor, Tensor) or tensor.ndim < 1:
+            raise TypeError(f"{name} must be a tensor with one entry for each image, got a {type(tensor).__name__}.")
+    if len(x) != len(y) or len(x) < least:
+        raise ValueError(f"At least {images} with one label each are needed, got {len(x)} and {len(y)}.")
 
 
 def _hits(logits: Any, labels: Tensor) -> int:
