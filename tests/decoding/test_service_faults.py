@@ -120,7 +120,7 @@ def test_a_pass_that_fails_is_made_again_from_the_text(table: Any, ahead: str) -
 
 
 def test_a_pass_that_is_left_is_made_again_from_the_text(table: Any) -> None:
-    target, left = Counting(), threading.Event()
+    target = Counting()
     with DecodingServer(target, pass_seconds=0.3, shares=(0.1,)) as server:
         with grpc.insecure_channel(address(server)) as channel:
             fields = {"prompt": [1, 2], "seed": 0, "temperature": 0.0, "top_k": None, "top_p": 1.0}
@@ -135,7 +135,6 @@ def test_a_pass_that_is_left_is_made_again_from_the_text(table: Any) -> None:
             *_, final = (json.loads(data) for data in verify(json.dumps(fields).encode(), timeout=120))
         accepted = final["accepted"]
         assert [*fields["tokens"][:accepted], final["token"]] == target.greedy([1, 2], accepted + 1)
-        assert not left.is_set()
 
 
 def test_a_pass_that_can_never_succeed_is_not_asked_for_again(table: Any) -> None:
@@ -143,7 +142,7 @@ def test_a_pass_that_can_never_succeed_is_not_asked_for_again(table: Any) -> Non
     with (
         DecodingServer(target) as server,
         EdgeClient(address(server), patience=300.0) as client,
-        pytest.raises(ServiceError, match=r"refuses: The target cannot do this: There are NaN\.$"),
+        pytest.raises(ServiceError, match=r"refuses: There are NaN\.$"),
     ):
         client.generate(table(8, 2), [1, 2], **GREEDY)
     assert target.passes == 1

@@ -44,8 +44,8 @@ class Gate:
                 if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
                     context.set_trailing_metadata(AGAIN)
                 context.abort(error.code, str(error))
-            except (ValueError, TypeError) as error:
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"The target cannot do this: {_sentence(error)}")
+            except (ValueError, TypeError) as error:  # of the message, or of a target that cannot do what it asks
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, _sentence(error))
             except Exception as error:
                 logging.getLogger(__name__).exception("A request has failed.")
                 context.abort(grpc.StatusCode.ABORTED, f"The target has failed: {_sentence(error)}")
@@ -71,10 +71,7 @@ class Gate:
         finally:
             with self._lock:
                 self._unread.pop(context, None)
-        try:
-            return wire.decode(kind, data)
-        except ValueError as error:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        return wire.decode(kind, data)
 
 
 def _sentence(error: Exception) -> str:

@@ -53,11 +53,10 @@ def _parts(thing: object, seen: set[int]) -> Iterator[bytes]:
 
 
 def _numbers(values: Tensor | np.ndarray) -> Iterator[bytes]:
-    if isinstance(values, Tensor):
-        yield f"{values.dtype}{tuple(values.shape)}".encode()
+    yield f"{values.dtype}{tuple(values.shape)}".encode()
+    if isinstance(values, Tensor):  # NumPy knows no bfloat16, and bytes are enough
         values = values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     if values.dtype != object:
-        yield f"{values.dtype}{values.shape}".encode()
         yield np.ascontiguousarray(values).tobytes()
 
 

@@ -171,10 +171,7 @@ class DecodingServer:
         }
 
     def _open(self, request: wire.OpenRequest, _: grpc.ServicerContext) -> Iterator[bytes]:
-        try:
-            text = checked_prompt(request.prompt, (self.model,), 1, 0)
-        except ValueError as error:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        text = checked_prompt(request.prompt, (self.model,), 1, 0)
         begin = partial(Cloud, self.model, sampling=request.sampling, draws=Draws(request.seed))
         held = _Held(begin, text, request.sampling.greedy, begin(text))
         name = secrets.token_hex(16)
@@ -209,16 +206,13 @@ class DecodingServer:
         if request.position != length:
             late = f"The text has {length} tokens, and the draft begins after {request.position}."
             raise Refused(grpc.StatusCode.FAILED_PRECONDITION, late)
-        try:
-            if length + len(request.tokens) > self.model.longest:
-                raise ValueError(f"A text may have {self.model.longest} tokens, and this draft goes beyond.")
-            if not all(token < vocabulary for token in request.tokens):
-                raise ValueError(f"Tokens lie between 0 and {vocabulary - 1}.")
-            if not held.greedy and request.distributions is None:
-                raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
-            return None if held.greedy else wire.unpack(request.distributions, request.tokens, vocabulary)
-        except ValueError as error:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        if length + len(request.tokens) > self.model.longest:
+            raise ValueError(f"A text may have {self.model.longest} tokens, and this draft goes beyond.")
+        if not all(token < vocabulary for token in request.tokens):
+            raise ValueError(f"Tokens lie between 0 and {vocabulary - 1}.")
+        if not held.greedy and request.distributions is None:
+            raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
+        return None if held.greedy else wire.unpack(request.distributions, request.tokens, vocabulary)
 
     def _pass(
         self, held: _Held, request: wire.VerifyRequest, rows: Tensor | None, context: grpc.ServicerContext
