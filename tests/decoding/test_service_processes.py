@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ import pytest
 import torch
 
 from edgebook.decoding import CharacterDecoder, Draws, Exits, Sampling, StagedDecoder, trace
-from edgebook.decoding.service import EdgeClient, load_models, save_models
+from edgebook.decoding.service import DecodingServer, EdgeClient, ServiceError, load_models, save_models
 from edgebook.decoding.service import serving as serving_models
 
 pytestmark = pytest.mark.alone
@@ -141,7 +144,8 @@ def test_a_killed_client_goes_on_with_its_journal(files: tuple[Path, Path], expe
                 said = killed.stderr.read()
             assert expected.startswith(seen) and count <= len(seen) < NEW
             assert said == (f"The text goes on after {before} of {NEW} tokens.\n" if before else "")
-            before = sum(len(json.loads(line)) for line in (tmp_path / "journal").read_text().splitlines()[1:])
+            lines = (tmp_path / "journal").read_text().splitlines()[2:]  # behind the request and the target
+            before = sum(len(json.loads(line.partition(" ")[2])) for line in lines)
             assert before >= len(seen)
         done = subprocess.run(command(*edge(files[1], port, *words)), capture_output=True, text=True, timeout=600)
         assert done.stdout == expected + "\n"
@@ -199,3 +203,95 @@ def test_a_character_that_the_draft_does_not_know(files: tuple[Path, Path], caps
     changed = ["a?" if word == "abc" else str(word) for word in words]
     assert main(changed) == 1
     assert capsys.readouterr().err == "The draft does not know the character '?'.\n"
+
+
+def test_a_server_that_is_told_to_end_does_not_wait_for_its_pass(files: tuple[Path, Path]) -> None:
+    asked = threading.Event()
+    with serving(files[0], pass_seconds=3000.0) as (server, port), EdgeClient(f"127.0.0.1:{port}", patience=0) as edge:
+        verify = edge._verify
+
+        def noted(*given: Any, **named: Any) -> Any:
+            call = verify(*given, **named)
+            asked.set()
+            return call
+
+        edge._verify = noted
+        with ThreadPoolExecutor(1) as pool:
+            made = pool.submit(edge.generate, load_models(files[1]).model, [0, 1, 2], max_new_tokens=NEW)
+            assert asked.wait(300)
+            time.sleep(1)  # the request is on its way into the pass
+            server.terminate()
+            assert server.wait(300) == 0
+            with pytest.raises(ServiceError, match="0 of 60 tokens are verified"):
+                made.result(300)
+
+
+def run(capsys: Any, *words: object) -> tuple[int, str, str]:
+    from edgebook.decoding.service.__main__ import main
+
+    code = main([str(word) for word in words])
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--new", 0), ("--new", -3), ("--new", 1000), ("--drafted", -1), ("--drafted", 65), ("--temperature", "nan"),
+        ("--temperature", -1), ("--temperature", "inf"), ("--top-k", 0), ("--top-p", "nan"), ("--top-p", 0),
+        ("--patience", "nan"), ("--patience", "inf"), ("--patience", -1), ("--deadline", 0), ("--deadline", "nan"),
+        ("--delay-up", -1), ("--delay-down", "nan"), ("--delay-draft-step", "inf"), ("--threshold", "nan"),
+        ("--threshold", -1), ("--seed", -1), ("--seed", 2**63), ("--address", "127.0.0.1"),
+        ("--address", "127.0.0.1:0"),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_none_end_in_one_sentence(files: tuple[Path, Path], capsys: Any, words: Any) -> None:
+    code, said, error = run(capsys, *edge(files[1], 9, *words))
+    assert (code, said) == (1, "") and re.fullmatch(r"[^\n]+\.\n", error)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--sessions", 0), ("--idle-seconds", "nan"), ("--pass-seconds", "-1"), ("--address", "127.0.0.1:99999"),
+     ("--address", "0.0.0.0:0")],
+)  # fmt: skip
+def test_a_server_with_numbers_that_are_none_does_not_begin(files: tuple[Path, Path], capsys: Any, words: Any) -> None:
+    code, said, error = run(capsys, "serve", "--target", files[0], *words)
+    assert (code, said) == (1, "") and re.fullmatch(r"[^\n]+\.\n", error)
+
+
+def test_a_file_without_a_token_is_none(files: tuple[Path, Path], tmp_path: Path, capsys: Any) -> None:
+    for content in (b"", b" \n\t\n"):
+        (tmp_path / "token").write_bytes(content)
+        for words in (("serve", "--target", files[0]), edge(files[1], 9)):
+            code, said, error = run(capsys, *words, "--token-file", tmp_path / "token")
+            assert (code, said, error) == (1, "", "A token must be text and more than white space.\n")
+
+
+def test_a_journal_of_another_target_is_refused(files: tuple[Path, Path], tmp_path: Path, capsys: Any) -> None:
+    other = CharacterDecoder(10, 80, width=16, depth=3, heads=2, seed=9)
+    path = tmp_path / "journal"
+    with DecodingServer(load_models(files[0]).model) as server:
+        code, text, _ = run(capsys, *edge(files[1], server.port, "--journal", path))
+        assert code == 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]))
+    with DecodingServer(other) as server:
+        code, begun, error = run(capsys, *edge(files[1], server.port, "--journal", path))
+    assert code == 1 and text.startswith(begun) and begun
+    assert "has another target than the one that the text was begun with" in error
+    path.write_bytes(b"".join(lines[:4]) + b"\0" * 40 + b"\n")
+    with DecodingServer(load_models(files[0]).model) as server:
+        code, whole, error = run(capsys, *edge(files[1], server.port, "--journal", path))
+    assert (code, whole) == (0, text)
+    assert error.startswith(f"The journal {path} is damaged after {len(begun)} tokens.\nThe text goes on after")
+
+
+@pytest.mark.parametrize("symbols", ["abc", SYMBOLS[:-1] + "a", 7])
+def test_symbols_that_are_not_one_for_each_token_are_refused(files: tuple[Path, Path], symbols: Any) -> None:
+    model = load_models(files[1]).model
+    with pytest.raises(ValueError, match="as many characters"):
+        save_models(files[0].with_name("other.pt"), model, symbols)
+    stored = torch.load(files[1], weights_only=True)
+    torch.save(stored | {"symbols": symbols}, files[0].with_name("other.pt"))
+    with pytest.raises(ValueError, match="holds no decoder"):
+        load_models(files[0].with_name("other.pt"))

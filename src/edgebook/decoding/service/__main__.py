@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
 
 from edgebook.decoding.exits import StagedDecoder
-from edgebook.decoding.service.client import EdgeClient, ServiceError
+from edgebook.decoding.generation import checked_prompt
+from edgebook.decoding.service.client import EdgeClient
+from edgebook.decoding.service.faults import ServiceError
 from edgebook.decoding.service.journal import Journal
 from edgebook.decoding.service.pacing import Delay
 from edgebook.decoding.service.server import DecodingServer, Limits
@@ -58,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--ahead", choices=("none", "exits"), default="exits", help="draft on what exits say")
     make.add_argument("--threshold", type=float, default=0.0, help="confidence from which an exit is heard")
     make.add_argument("--patience", type=float, default=20.0, help="seconds for which a silent cloud is asked again")
+    make.add_argument("--deadline", type=float, default=60.0, help="seconds that one request may take")
     for name in ("up", "down", "draft-step"):
         make.add_argument(f"--delay-{name}", type=float, default=0.0, help="seconds, for experiments")
     make.add_argument("--report", type=Path, help="JSON file for times and counts")
@@ -84,10 +89,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     server = DecodingServer(
         target, arguments.address, token=_secret(arguments.token_file), certificate=_bytes(arguments.certificate),
         key=_bytes(arguments.key), limits=Limits(arguments.sessions, arguments.idle_seconds),
-        pass_seconds=arguments.pass_seconds, shares=shares,
+        pass_seconds=arguments.pass_seconds, shares=shares, symbols=stored.symbols,
     )  # fmt: skip
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: server.stop())
+    for name in (signal.SIGINT, signal.SIGTERM):  # a handler must not wait: it may have interrupted what it waits for
+        signal.signal(name, lambda *_: threading.Thread(target=server.stop).start())
     with server:
         host = arguments.address.rpartition(":")[0]
         print(f"serving at {host}:{server.port}", flush=True)
@@ -108,16 +113,25 @@ def _generate(arguments: argparse.Namespace) -> int:
     if unknown:
         raise ValueError(f"The draft does not know the character {unknown[0]!r}.")
     prompt = [stored.symbols.index(character) for character in arguments.prompt]
+    checked_prompt(prompt, (stored.model,), arguments.new, arguments.drafted)
+    sampling = Sampling(arguments.temperature, arguments.top_k, arguments.top_p)
     delay = Delay(arguments.delay_up, arguments.delay_down, arguments.delay_draft_step)
+    client = EdgeClient(
+        arguments.address, token=_secret(arguments.token_file), certificate=_bytes(arguments.certificate),
+        patience=arguments.patience, deadline=arguments.deadline, delay=delay,
+    )  # fmt: skip
     with ExitStack() as stack:
+        stack.enter_context(client)
         journal = stack.enter_context(_journal(arguments)) if arguments.journal else None
         kept = list(journal.tokens) if journal else []
 
         def show(tokens: list[int], new: bool = True) -> None:
             if journal and new:
-                journal.add(tokens)
+                journal.add(tokens, client.target)
             print("".join(stored.symbols[token] for token in tokens), end="", flush=True)
 
+        if journal and journal.damaged:
+            print(f"The journal {journal.path} is damaged after {len(kept)} tokens.", file=sys.stderr)
         if kept:
             print(f"The text goes on after {len(kept)} of {arguments.new} tokens.", file=sys.stderr)
             show(kept, new=False)
@@ -126,14 +140,10 @@ def _generate(arguments: argparse.Namespace) -> int:
             if arguments.report:
                 print("Nothing was left to make, and no report is written.", file=sys.stderr)
             return 0
-        client = EdgeClient(
-            arguments.address, token=_secret(arguments.token_file), certificate=_bytes(arguments.certificate),
-            patience=arguments.patience, delay=delay,
-        )  # fmt: skip
-        found = stack.enter_context(client).generate(
+        found = client.generate(
             stored.model, prompt + kept, max_new_tokens=arguments.new - len(kept), drafted=arguments.drafted,
-            sampling=Sampling(arguments.temperature, arguments.top_k, arguments.top_p), ahead=arguments.ahead,
-            threshold=arguments.threshold, seed=arguments.seed, show=show,
+            sampling=sampling, ahead=arguments.ahead, threshold=arguments.threshold, seed=arguments.seed, show=show,
+            symbols=stored.symbols, target=journal.target if journal else None,
         )  # fmt: skip
     print()
     if arguments.report:
@@ -142,4 +152,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(status)  # the end of the interpreter would wait for a pass that goes on

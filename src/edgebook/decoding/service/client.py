@@ -1,11 +1,10 @@
-"""The edge's end: it drafts, drafts ahead on provisional outcomes, and shows nothing that is not verified."""
+"""The edge's end: a connection to a server, over which texts are made."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import grpc
 
@@ -13,40 +12,27 @@ from edgebook.decoding.draws import Draws
 from edgebook.decoding.edge import Edge
 from edgebook.decoding.generation import checked_prompt
 from edgebook.decoding.protocol import LanguageModel
-from edgebook.decoding.service import wire
-from edgebook.decoding.service.pacing import Delay, Inbox, PacedDevice
+from edgebook.decoding.service import bounds, wire
+from edgebook.decoding.service.conversation import Conversation, Expected, Report
+from edgebook.decoding.service.faults import distrust
+from edgebook.decoding.service.identity import digest_of_symbols
+from edgebook.decoding.service.pacing import Delay
 from edgebook.decoding.speculative import Sampling
 
-DEADLINE = 60.0  # seconds that one request may take
-# After these the text can go on in a new session: the server has lost the old one, or is ahead of this client.
-LOST = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
-# After these it is worth asking again: nothing was decided, or the answer will be the same.
-PASSING = (
-    grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED,
-    grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED,
-)  # fmt: skip
-
-
-class ServiceError(RuntimeError):
-    """Why a text cannot go on, in one sentence; what was shown of it stays right."""
-
-
-class Report(NamedTuple):
-    """New tokens of a text, and how they came about."""
-
-    tokens: list[int]  #: all verified
-    seconds: float  #: from the first draft step until the last outcome; opening the session is left out
-    rounds: int  #: verifications
-    hits: int  #: those after which the next draft had been begun ahead of time
-    draft_steps: int  #: drafted tokens, those of dropped drafts included
-    resumed: int  #: how often a request was sent again or a session opened anew
+# Channels to one address share a connection and its back-off unless they are told not to.
+OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 1000),
+           ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100))  # fmt: skip
 
 
 class EdgeClient:
     """A connection to a `DecodingServer`; texts can be made over it one after another or at the same time.
 
     The address is host and port, the token the server's secret, and the certificate that of the authority (PEM) which
-    vouches for the server, for TLS. A server that does not answer is asked again for the seconds of `patience`.
+    vouches for the server, for TLS. A request may take `deadline` seconds; after that the connection is taken for dead
+    and another one is made. From a first failure on, a server that does not answer is asked again for the seconds of
+    `patience`; where no waiting can help, it is not.
+
+    A `ValueError` for an address or a time that is none.
 
     Examples
     --------
@@ -67,20 +53,41 @@ class EdgeClient:
         token: str | None = None,
         certificate: bytes | None = None,
         patience: float = 20.0,
+        deadline: float = 60.0,
         delay: Delay | None = None,
     ) -> None:
-        self.address, self.patience, self.delay = address, patience, delay or Delay()
-        self._metadata = (("authorization", f"Bearer {token}"),) if token is not None else ()
-        # Channels to one address share a connection and its back-off unless they are told not to.
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 1000),
-                   ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100)]  # fmt: skip
-        if certificate is None:
-            self._channel = grpc.insecure_channel(address, options=options)
+        self._host, self._port = bounds.endpoint(address, least_port=1)
+        self.address, self.delay = address, delay or Delay()
+        self.patience = bounds.seconds("patience", patience)
+        self.deadline = bounds.seconds("deadline", deadline, positive=True)
+        self.target: str | None = None  #: digest of the target that has answered last
+        self._token, self._certificate = token, certificate
+        self._metadata: tuple[tuple[str, str], ...] = ()
+        self._lock = threading.Lock()
+        self._connect()
+
+    def _connect(self) -> None:
+        if self._certificate is None:
+            self._channel = grpc.insecure_channel(self.address, options=OPTIONS)
         else:
-            self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(certificate), options=options)
+            trusted = grpc.ssl_channel_credentials(self._certificate)
+            self._channel = grpc.secure_channel(self.address, trusted, options=OPTIONS)
         self._open = self._channel.unary_unary(f"/{wire.SERVICE}/Open")
         self._verify = self._channel.unary_stream(f"/{wire.SERVICE}/Verify")
         self._close = self._channel.unary_unary(f"/{wire.SERVICE}/Close")
+
+    def _reconnect(self, silent: grpc.Channel) -> None:
+        """Leave a channel on which nothing has come for a whole deadline: its connection may be half open."""
+        with self._lock:
+            if self._channel is silent:
+                self._connect()
+                silent.close()
+
+    def _distrust(self) -> str | None:
+        """Return why the server cannot be trusted, None where it can or where there is no TLS."""
+        if self._certificate is None:
+            return None
+        return distrust(self._host, self._port, self._certificate, min(2.0, self.deadline))
 
     def __enter__(self) -> EdgeClient:
         return self
@@ -101,143 +108,32 @@ class EdgeClient:
         threshold: float = 0.0,
         stop: int | None = None,
         show: Callable[[list[int]], None] | None = None,
+        symbols: str | None = None,
+        target: str | None = None,
     ) -> Report:
         """Make a text; the same as `edgebook.decoding.trace` makes in one process, whose arguments these are.
 
         At most 64 tokens are drafted; `seed` is of the random numbers of both sides. With `ahead` at "exits", the
         outcomes of exits are drafted on, those that are sent from a confidence of `threshold` on. `show` is given the
-        tokens of each round once they are final.
+        tokens of each round once they are final. `symbols` are the characters of the draft's tokens, and `target` is
+        the digest of the target that a text was begun with; a server with others is refused where they are known, and
+        one that comes back with another target in the middle of the text always.
 
-        A `ServiceError` where the server refuses, or has not answered for the time of patience; a `ValueError` as
-        for `edgebook.decoding.generate`, or for an unknown `ahead`.
+        A `ServiceError` where the server refuses or is refused, or has not answered for the time of patience; a
+        `ValueError` as for `edgebook.decoding.generate`, for an unknown `ahead`, a number that is none, or a token that
+        cannot be sent.
         """
         if ahead not in ("none", "exits") or drafted > wire.MOST_DRAFTED:
             most = wire.MOST_DRAFTED
             raise ValueError(f"ahead must be none or exits and drafted at most {most}, got {ahead}, {drafted}.")
+        if not 0 <= threshold <= wire.MOST_THRESHOLD:
+            raise ValueError(f"threshold must lie between 0 and {wire.MOST_THRESHOLD}, got {threshold}.")
+        protected = self._certificate is not None or self._host in bounds.LOOPBACK
+        self._metadata = bounds.header(self._token, protected=protected)
         sampling = sampling or Sampling()
         text = checked_prompt(prompt, (draft,), max_new_tokens, drafted)
-        options = {"sampling": sampling, "draws": Draws(seed), "stop": stop}
+        opening = wire.OpenRequest.of(text, bounds.whole("seed", seed, 0, 2**63 - 1), sampling)
+        options = {"sampling": sampling, "draws": Draws(opening.seed), "stop": stop}
         edge = Edge(draft, text, max_new_tokens=max_new_tokens, drafted=drafted, **options)
-        return _Conversation(self, edge, draft, sampling, seed, ahead == "exits", threshold).run(show)
-
-
-class _Conversation:
-    def __init__(
-        self, client: EdgeClient, edge: Edge, draft: LanguageModel, sampling: Sampling, seed: int, exits: bool,
-        threshold: float,
-    ) -> None:  # fmt: skip
-        self.client, self.edge, self.sampling, self.seed = client, edge, sampling, seed
-        self.vocabulary, self.exits, self.threshold = draft.vocabulary, exits, threshold
-        self.session: str | None = None
-        self.device = PacedDevice(client.delay.draft_step)
-        self.resumed = self.rounds = self.hits = 0
-
-    def run(self, show: Callable[[list[int]], None] | None) -> Report:
-        self._try(self._ensure)
-        began = time.monotonic()
-        while not self.edge.finished:
-            shown = len(self.edge.text)
-            self._draft()
-            final = self._try(self._round)
-            hit = self.edge.confirm(final.accepted, final.token)
-            self.rounds += 1
-            self.hits += hit and not self.edge.finished
-            if show is not None:
-                show(self.edge.text[shown:])
-        seconds = time.monotonic() - began
-        self._leave()
-        return Report(self.edge.new_tokens, seconds, self.rounds, self.hits, self.device.steps, self.resumed)
-
-    def _draft(self) -> None:
-        """Complete the draft of the round, whether it was begun ahead of time or not."""
-        self.device.switch(self.edge.drafting)
-        while self.device.busy:
-            time.sleep(self.device.remaining())
-            self.device.complete()
-
-    def _try(self, ask: Callable[[], wire.OutcomeMessage | None]) -> wire.OutcomeMessage | None:
-        """Ask until there is an answer, in a new session if need be."""
-        until, pause = time.monotonic() + self.client.patience, 0.05
-        while True:
-            try:
-                return ask()
-            except grpc.RpcError as error:
-                code, said = error.code(), str(error.details()).rstrip(".")
-                if code in LOST:
-                    self.session = None
-                elif code not in PASSING:
-                    raise ServiceError(f"The server at {self.client.address} refuses: {said}.") from None
-                if time.monotonic() + pause > until:
-                    made, wanted = len(self.edge.new_tokens), self.edge.max_new_tokens
-                    raise ServiceError(
-                        f"The server at {self.client.address} has given no answer for {self.client.patience:g} s "
-                        f"({said}); {made} of {wanted} tokens are verified."
-                    ) from None
-                self.resumed += 1
-                time.sleep(pause)
-                pause = min(1.0, 2 * pause)
-
-    def _options(self) -> dict[str, object]:
-        return {"metadata": self.client._metadata, "timeout": DEADLINE}
-
-    def _ensure(self) -> None:
-        """Open a session for the text as far as it is verified, if there is none."""
-        if self.session is not None:
-            return
-        request = wire.OpenRequest(
-            prompt=self.edge.text, seed=self.seed, temperature=float(self.sampling.temperature),
-            top_k=self.sampling.top_k, top_p=float(self.sampling.top_p),
-        )  # fmt: skip
-        reply = wire.decode(wire.OpenReply, self.client._open(request.encode(), **self._options()))
-        left = self.edge.prompt_length + self.edge.max_new_tokens
-        if reply.vocabulary != self.vocabulary or reply.longest < left:
-            raise ServiceError(
-                f"The server's target has {reply.vocabulary} tokens and reads {reply.longest}; the draft has "
-                f"{self.vocabulary}, and the text needs {left}."
-            )
-        self.session = reply.session
-
-    def _round(self) -> wire.OutcomeMessage:
-        """Have the present draft verified, and draft ahead meanwhile."""
-        self._ensure()
-        draft = self.edge.drafting.finish()
-        request = wire.VerifyRequest(
-            session=self.session, position=draft.position, tokens=draft.tokens,
-            distributions=wire.pack(draft.distributions), exits=self.exits, threshold=self.threshold,
-        )  # fmt: skip
-        inbox = Inbox(self.client.delay.down)
-        threading.Thread(target=self._ask, args=(request.encode(), inbox), daemon=True).start()
-        while True:
-            message = inbox.get(self.device.remaining() if self.device.busy else DEADLINE)
-            if isinstance(message, Exception):
-                raise message
-            if message is None:
-                if self.device.busy:
-                    self.device.complete()
-                continue
-            self._check(message, draft.position, len(draft.tokens))
-            if message.final:
-                return message
-            self.device.switch(self.edge.ahead(message.accepted, message.token))
-
-    def _ask(self, request: bytes, inbox: Inbox) -> None:
-        """Send a request and put what comes back into the inbox; runs beside the drafting."""
-        time.sleep(self.client.delay.up)
-        try:
-            for data in self.client._verify(request, **self._options()):
-                inbox.put(wire.decode(wire.OutcomeMessage, data))
-            inbox.put(ServiceError("The server ended a round without a final outcome."))
-        except (grpc.RpcError, ValueError) as error:
-            inbox.put(error)
-
-    def _check(self, message: wire.OutcomeMessage, position: int, drafted: int) -> None:
-        """Refuse an outcome that cannot be one of this round."""
-        if message.position != position or message.accepted > drafted or message.token >= self.vocabulary:
-            raise ServiceError(f"The server answered with an outcome that does not fit the draft: {message}.")
-
-    def _leave(self) -> None:
-        """Let the server forget the session; if it does not hear this, it will by itself."""
-        try:
-            self.client._close(wire.CloseRequest(session=self.session).encode(), **self._options() | {"timeout": 2.0})
-        except grpc.RpcError:
-            return
+        expected = Expected(draft.vocabulary, digest_of_symbols(symbols), target)
+        return Conversation(self, edge, opening, expected, ahead == "exits", float(threshold)).run(show)

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import queue
 import time
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from edgebook.decoding.edge import Drafting
+from edgebook.decoding.service import bounds
 
 
-class Delay(NamedTuple):
-    """Times that are added for experiments, in seconds: to messages both ways, and to a draft step in all."""
+@dataclass(frozen=True)
+class Delay:
+    """Times that are added for experiments, in seconds: to messages both ways, and to a draft step in all.
+
+    A `ValueError` for one that nobody can wait for.
+    """
 
     up: float = 0.0
     down: float = 0.0
     draft_step: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            bounds.seconds(name, value)
 
 
 class Inbox:

@@ -26,7 +26,11 @@ class Stored(NamedTuple):
 
 
 def save_models(path: str | Path, model: CharacterDecoder, symbols: str, exits: Exits | None = None) -> None:
-    """Write a decoder, with the characters of its tokens, into a file of PyTorch's."""
+    """Write a decoder, with the characters of its tokens, none where they have none, into a file of PyTorch's.
+
+    A `ValueError` for characters that are not one for each token.
+    """
+    _check(symbols, model)
     sizes = {"vocabulary": model.vocabulary, "longest": model.longest, "width": model.width,
              "depth": len(model.blocks), "heads": model.heads}  # fmt: skip
     stored = {"symbols": symbols, "sizes": sizes, "model": model.state_dict()}
@@ -54,11 +58,17 @@ def load_models(path: str | Path) -> Stored:
         if "exits" in stored:
             exits = Exits(model.head, longest=model.longest, **stored["about"]).eval()
             exits.load_state_dict(stored["exits"])
-        return Stored(model, exits, stored["symbols"])
+        return Stored(model, exits, _check(stored["symbols"], model))
     except OSError as error:
         raise ValueError(f"{path} holds no decoder: {error.strerror}.") from None
     except (pickle.UnpicklingError, EOFError, LookupError, TypeError, RuntimeError, ValueError):
         raise ValueError(f"{path} holds no decoder.") from None
+
+
+def _check(symbols: str, model: CharacterDecoder) -> str:
+    if not isinstance(symbols, str) or len({*symbols}) != len(symbols) or len(symbols) not in (0, model.vocabulary):
+        raise ValueError(f"{model.vocabulary} tokens need as many characters, each another, got {symbols!r}.")
+    return symbols
 
 
 @contextmanager
@@ -70,7 +80,7 @@ def serving(target: CharacterDecoder, exits: Exits | None = None, *, pass_second
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "target.pt"
-        save_models(path, target, "".join(map(chr, range(target.vocabulary))), exits)
+        save_models(path, target, "", exits)
         words = ["serve", "--target", str(path), "--pass-seconds", str(pass_seconds)]
         command = [sys.executable, "-m", "edgebook.decoding.service", *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

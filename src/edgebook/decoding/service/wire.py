@@ -21,10 +21,13 @@ from edgebook.decoding.speculative import Sampling
 
 SERVICE = "edgebook.Decoding"
 MOST_DRAFTED = 64
+MOST_EXITS = 1024
+MOST_THRESHOLD = 2
 LONGEST_PROMPT = 131_072
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
 SessionId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Message(BaseModel):
@@ -45,6 +48,16 @@ class OpenRequest(Message):
     top_k: int | None = Field(ge=1)
     top_p: float = Field(gt=0, le=1)
 
+    @classmethod
+    def of(cls, prompt: list[int], seed: int, sampling: Sampling) -> OpenRequest:
+        """Ask for a text; a ValueError as of `decode` for a sampling that no message can carry."""
+        temperature, top_p = float(sampling.temperature), float(sampling.top_p)
+        top_k = None if sampling.top_k is None else int(sampling.top_k)
+        try:
+            return cls(prompt=prompt, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p)
+        except ValidationError as error:
+            raise _invalid(cls, error) from None
+
     @property
     def sampling(self) -> Sampling:
         """The rule by which both sides draw."""
@@ -52,11 +65,13 @@ class OpenRequest(Message):
 
 
 class OpenReply(Message):
-    """The session's name, and what the target can read."""
+    """The session's name, what the target can read, and the digests of the target and of its symbols."""
 
     session: SessionId
     vocabulary: int = Field(ge=1)
     longest: int = Field(ge=1)
+    target: Digest | None = None
+    symbols: Digest | None = None
 
 
 class VerifyRequest(Message):
@@ -67,22 +82,23 @@ class VerifyRequest(Message):
     tokens: list[Token] = Field(max_length=MOST_DRAFTED)
     distributions: str | None
     exits: bool
-    threshold: float = Field(ge=0, le=2)
+    threshold: float = Field(ge=0, le=MOST_THRESHOLD)
 
 
 class OutcomeMessage(Message):
-    """What an exit or the target makes of the draft at `position`."""
+    """What an exit or the target makes of the draft at `position` of a session's text."""
 
+    session: SessionId | None = None
     position: int = Field(ge=1)
-    exit: int = Field(ge=0)
+    exit: int = Field(ge=0, le=MOST_EXITS)
     final: bool
     accepted: int = Field(ge=0, le=MOST_DRAFTED)
     token: Token
     confidence: float = Field(ge=0, le=1.001)
 
     @classmethod
-    def of(cls, position: int, outcome: Outcome) -> OutcomeMessage:
-        return cls(position=position, **outcome._asdict())
+    def of(cls, session: str, position: int, outcome: Outcome) -> OutcomeMessage:
+        return cls(session=session, position=position, **outcome._asdict())
 
 
 class CloseRequest(Message):
@@ -99,9 +115,13 @@ def decode(kind: type[Kind], data: bytes) -> Kind:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "message"
-        raise ValueError(f"{kind.__name__} is not valid: {place}: {first['msg']}.") from None
+        raise _invalid(kind, error) from None
+
+
+def _invalid(kind: type[Message], error: ValidationError) -> ValueError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or "message"
+    return ValueError(f"{kind.__name__} is not valid: {place}: {first['msg']}.")
 
 
 def pack(distributions: Tensor | None) -> str | None:
