@@ -360,7 +360,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[by
     ("server", "client", "words"),
     [
         ("good", "other", "self.signed certificate"), ("elsewhere", "elsewhere", "mismatch"),
-        (None, "good", "handshake"), ("good", b"none", "none in PEM"), ("good", b"", "none in PEM"),
+        (None, "good", "handshake"), ("good", None, "no answer without TLS"),
+        ("good", b"none", "none in PEM"), ("good", b"", "none in PEM"),
     ],
 )  # fmt: skip
 def test_a_server_that_cannot_be_trusted_is_refused_at_once_and_by_its_name(

@@ -84,9 +84,7 @@ class EdgeClient:
                 silent.close()
 
     def _distrust(self) -> str | None:
-        """Return why the server cannot be trusted, None where it can or where there is no TLS."""
-        if self._certificate is None:
-            return None
+        """Return why the server cannot be trusted, None where it can or does not answer."""
         return distrust(self._host, self._port, self._certificate, min(2.0, self.deadline))
 
     def __enter__(self) -> EdgeClient:

@@ -40,29 +40,29 @@ def kind(error: grpc.RpcError) -> Literal["lost", "passing", "permanent"]:
     return "passing" if later or code in PASSING else "permanent"
 
 
-def distrust(host: str, port: int, certificate: bytes, patience: float) -> str | None:
-    """Return why no secure connection can be had with a server, None where it can or where nobody answers.
+def distrust(host: str, port: int, certificate: bytes | None, patience: float) -> str | None:
+    """Return why no connection can be had with a server, None where it can or where nobody answers.
 
-    Over TLS the status of a wrong authority is that of a server which is not there, so the handshake is tried once
-    beside it.
+    The status of a wrong authority, and that of TLS on one side alone, is that of a server which is not there, so a
+    handshake is tried beside it.
     """
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=certificate.decode("ascii", "replace"))
-    except (ssl.SSLError, ValueError):
-        return "the certificate given for its authority is none in PEM"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
+    if certificate is None:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    else:
+        try:
+            context.load_verify_locations(cadata=certificate.decode("ascii", "replace"))
+        except (ssl.SSLError, ValueError):
+            return "the certificate given for its authority is none in PEM"
     try:
-        with (
-            socket.create_connection((host, port), patience) as plain,
-            context.wrap_socket(plain, server_hostname=host),
-        ):
-            return None
+        with socket.create_connection((host, port), patience) as line, context.wrap_socket(line, server_hostname=host):
+            return None if certificate else "it gives no answer without TLS, and no certificate is given"
     except ssl.SSLCertVerificationError as error:
         return error.verify_message.rstrip(".")
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return None
     except ssl.SSLError as error:
-        return f"the handshake fails with {error.reason}"
+        return f"the handshake fails with {error.reason}" if certificate else None
     except OSError:
         return None
