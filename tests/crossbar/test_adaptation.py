@@ -147,6 +147,7 @@ def test_fine_tuning_moves_nothing_else() -> None:
         (lambda: with_statistics(nn.Conv2d(3, 4, 3), batches()), "no batch norm with running statistics"),
         (lambda: with_statistics(nn.BatchNorm2d(3, track_running_stats=False), batches()), "no batch norm with"),
         (lambda: with_statistics(net(), []), "At least one batch is needed"),
+        (lambda: with_statistics(net(), [*batches(), seeded(0, 3, 8, 8)]), "needs at least one image"),
         (
             lambda: with_statistics(nn.Sequential(net(), nn.InstanceNorm2d(3, track_running_stats=True)), batches()),
             "Layer '1' is a InstanceNorm2d; only batch norms get new statistics",

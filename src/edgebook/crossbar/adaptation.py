@@ -32,7 +32,8 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     Raises
     ------
     ValueError
-        No batch, a network without batch norms that track statistics, or with another norm that does (it is named).
+        No batch, one without images, or a network without batch norms that track statistics or with another norm that
+        does (it is named).
 
     Examples
     --------
@@ -56,6 +57,8 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
         norm.train()
     seen = 0
     for images in batches:
+        if len(images) == 0:
+            raise ValueError("A batch for statistics needs at least one image.")
         result(images)
         seen += 1
     if seen == 0:

@@ -37,10 +37,6 @@ def generator(
     return torch.Generator(device or "cpu").manual_seed(int(words.generate_state(1, np.uint64)[0]))
 
 
-_SCHEMA = "(Tensor(a!) reads, Tensor like) -> Tensor"
-
-
-@torch.library.custom_op("edgebook::read_noise", mutates_args=("reads",), schema=_SCHEMA)
 def read_noise(reads: Tensor, like: Tensor) -> Tensor:
     """Return standard normal numbers for one more read, and count it.
 
@@ -54,6 +50,10 @@ def read_noise(reads: Tensor, like: Tensor) -> Tensor:
     ValueError
         A pass that is computed again, and not by `torch.utils.checkpoint`, or differently.
     """
+    return torch.ops.edgebook.read_noise.default(reads, like)
+
+
+def _draw(reads: Tensor, like: Tensor) -> Tensor:
     seed, layer, count = _this_read(reads)
     source = generator(seed, layer, READS, count, reads.device)
     return torch.randn(like.shape, generator=source, dtype=_type(like), device=reads.device)
@@ -63,17 +63,22 @@ def _type(like: Tensor) -> torch.dtype:
     return torch.promote_types(like.dtype, torch.float32)
 
 
-@read_noise.register_fake
-def _(reads: Tensor, like: Tensor) -> Tensor:
+def _without_memory(reads: Tensor, like: Tensor) -> Tensor:
     return reads.new_empty(like.shape, dtype=_type(like))
 
 
-@read_noise.register_vmap
-def _(info: Any, in_dims: tuple[int | None, ...], reads: Tensor, like: Tensor) -> tuple[Tensor, int | None]:
+def _mapped(info: Any, in_dims: tuple[int | None, ...], reads: Tensor, like: Tensor) -> tuple[Tensor, int | None]:
     one = like if in_dims[1] is None else like.select(in_dims[1], 0)
     if in_dims[0] is None:  # one chip, whatever is mapped: one noise
         return read_noise(reads, one), None
     return torch.stack([read_noise(chip, one) for chip in reads.movedim(in_dims[0], 0)]), 0  # of (chips, 3)
+
+
+_LIBRARY = torch.library.Library("edgebook", "FRAGMENT")
+_LIBRARY.define("read_noise(Tensor(a!) reads, Tensor like) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
+_LIBRARY.impl("read_noise", _draw, "CompositeExplicitAutograd")
+torch.library.register_fake("edgebook::read_noise", _without_memory, lib=_LIBRARY)
+torch.library.register_vmap("edgebook::read_noise", _mapped, lib=_LIBRARY)
 
 
 class _Region:
