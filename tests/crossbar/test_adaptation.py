@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from edgebook.crossbar import (
     WIRES,
@@ -112,6 +113,22 @@ def test_parameters_are_scales_and_shifts() -> None:
     assert [id(p) for p in found] == [id(p) for p in (norm.weight, norm.bias, model[4].weight, model[4].bias)]
 
 
+def test_norms_of_other_kinds_are_tuned_too() -> None:
+    norms = [nn.GroupNorm(1, 2), nn.LayerNorm(3), nn.InstanceNorm2d(4, affine=True), nn.RMSNorm(5), nn.SyncBatchNorm(6)]
+    assert [len(p) for p in norm_parameters(nn.Sequential(*norms))] == [2, 2, 3, 3, 4, 4, 5, 6, 6]
+
+
+def test_a_network_with_computed_weights_can_be_adapted() -> None:
+    """Pruned by the hook, or by hand."""
+    model = net()
+    other = copy.deepcopy(model)
+    prune.l1_unstructured(model[4], "weight", 0.5)
+    with torch.no_grad():
+        other[4].weight.mul_(model[4].weight_mask)
+    adapted, wanted = with_statistics(model, batches()), with_statistics(other, batches())
+    torch.testing.assert_close(adapted[5].running_mean, wanted[5].running_mean)
+
+
 def test_fine_tuning_moves_nothing_else() -> None:
     mapped = on_crossbar(net(), CrossbarConfig(wires=WIRES["medium"], read=partial(relative_deviation, sigma=0.1)))
     before = {name: value.clone() for name, value in mapped.named_parameters()}
@@ -130,6 +147,12 @@ def test_fine_tuning_moves_nothing_else() -> None:
         (lambda: with_statistics(nn.Conv2d(3, 4, 3), batches()), "no batch norm with running statistics"),
         (lambda: with_statistics(nn.BatchNorm2d(3, track_running_stats=False), batches()), "no batch norm with"),
         (lambda: with_statistics(net(), []), "At least one batch is needed"),
+        (lambda: with_statistics(net(), [*batches(), seeded(0, 3, 8, 8)]), "needs at least one image"),
+        (
+            lambda: with_statistics(nn.Sequential(net(), nn.InstanceNorm2d(3, track_running_stats=True)), batches()),
+            "Layer '1' is a InstanceNorm2d; only batch norms get new statistics",
+        ),
+        (lambda: norm_parameters(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False))), "no normalis"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call: Callable[[], object], words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,27 @@ def test_many_reads_give_the_gain_that_is_expected() -> None:
     assert mended.bias.abs().max() < 0.02
 
 
+@pytest.mark.parametrize("per", ["layer", "channel"])
+def test_hooks_run_once(per: Any) -> None:
+    """A layer is fitted between its hooks, which the layer on the chip has too, and called as the network calls it."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            self.layer.register_forward_pre_hook(lambda _, args, named: (args, {"input": 2 * named["input"]}),
+                                                 with_kwargs=True)  # fmt: skip
+            self.layer.register_forward_hook(lambda _, args, output: output.square())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(input=x)
+
+    model, x = Model(), seeded(20, 4)
+    mended = calibrated(model, on_crossbar(model, FADED), x, per=per)
+    torch.testing.assert_close(mended(x), F.linear(2 * x, model.layer.weight, model.layer.bias).square(),
+                               rtol=1e-3, atol=1e-3)  # fmt: skip
+
+
 def test_the_plain_network_is_left_alone() -> None:
     model = nn.Sequential(net(), nn.BatchNorm1d(5)).train()
     model[1].eval()
@@ -168,6 +190,8 @@ def test_a_layer_may_be_called_by_keyword() -> None:
     [
         (lambda: layer_gain(torch.ones(2), torch.ones(3)), r"one shape.*got \(2,\) and \(3,\)"),
         (lambda: channel_gain(torch.ones(0, 2), torch.ones(0, 2)), "at least one value"),
+        (lambda: layer_gain(torch.ones(2), torch.tensor([1.0, torch.nan])), "outputs must be finite"),
+        (lambda: calibrated(net(), on_crossbar(net(), FADED), seeded(1, 3, 7, 7) * torch.nan), "must be finite"),
         (lambda: channel_gain(torch.ones(3), torch.ones(3)), r"shape \(N, C, \.\.\.\), got \(3,\)"),
         (
             lambda: calibrated(net(), on_crossbar(net(), FADED), seeded(1, 3, 7, 7), per="row"),

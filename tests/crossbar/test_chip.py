@@ -137,6 +137,20 @@ def test_draws_belong_to_chip_and_layer() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_whole_numbers_may_be_those_of_others() -> None:
+    config = CrossbarConfig(seed=np.int64(3))
+    assert config == CrossbarConfig(seed=3) and type(config.seed) is int
+    weights, drift = seeded(5, 4), partial(power_law_drift, mean=0.05, spread=0.02)
+    found = [
+        fold(weights, CrossbarConfig(layout, drift=drift, time=100.0, seed=seed)).weight
+        for layout, seed in (
+            (Layout(rows=3, columns=2), 5),
+            (Layout(rows=np.int8(3), columns=np.uint64(2)), np.uint8(5)),
+        )
+    ]
+    assert torch.equal(*found)
+
+
 def test_the_same_chip_ages() -> None:
     """Between two times every device has moved by its own exponent: log weights move in proportion to log time."""
     layout = Layout(device=Device(20e3, math.inf), weight_bits=5, cell_bits=4)  # one device a weight, the other off
@@ -154,6 +168,21 @@ def test_the_same_chip_ages() -> None:
         (lambda: CrossbarConfig(time=-1.0), "time must be finite and at least 0 s, got -1.0"),
         (lambda: CrossbarConfig(time=math.inf), "time must be finite and at least 0 s, got inf"),
         (lambda: CrossbarConfig(seed=-1), "seed must be a whole number of at least 0, got -1"),
+        (lambda: CrossbarConfig(seed=2**63), r"seed must be below 2\^63, got 9223372036854775808"),
+        (lambda: CrossbarConfig(seed=np.float64(3)), "seed must be a whole number of at least 0, got np.float64"),
+        (lambda: CrossbarConfig(wires=Wiring(torch.tensor(1.0), 1.0, 1.0, 1.0)), "r_word must be a number, got a ten"),
+        (lambda: fold(torch.eye(2) * 1j, CrossbarConfig()), "real floating-point numbers, got torch.complex64"),
+        (lambda: fold(torch.eye(2).int(), CrossbarConfig()), "real floating-point numbers, got torch.int32"),
+        (lambda: fold(torch.eye(2).to_sparse(), CrossbarConfig()), "dense tensor .* torch.sparse_coo"),
+        (lambda: fold(np.eye(2), CrossbarConfig()), "dense tensor of real floating-point numbers, got ndarray"),
+        (lambda: fold(torch.eye(2), CrossbarConfig(read=lambda g: g * math.nan)), "What read returns .* got nan at"),
+        (lambda: fold(torch.eye(2), CrossbarConfig(read=lambda g: -g)), "What read returns must be .* at least 0"),
+        (lambda: fold(torch.eye(2), CrossbarConfig(read=lambda g: g[0])), r"What read returns must have the shape \(2"),
+        (lambda: fold(torch.eye(2), CrossbarConfig(read=lambda g: 1e-6)), "must be a floating-point tensor, got float"),
+        (
+            lambda: fold(torch.eye(2), CrossbarConfig(drift=lambda g, *_: g - 1)),
+            "What drift returns must be .* least 0",
+        ),
         (lambda: CrossbarConfig(seed=0.5), "seed must be a whole number of at least 0, got 0.5"),
         (lambda: fold(torch.ones(3), CrossbarConfig()), r"shape \(\.\.\., K, N\)"),
         (

@@ -247,6 +247,9 @@ def test_it_can_be_differentiated_once_only() -> None:
         (torch.ones(3), r"shape \(\.\.\., M, N\).*got \(3,\)"),
         (torch.ones(2, 0), r"at least 1, got \(2, 0\)"),
         (torch.ones(2, 2, dtype=torch.int64), "floating-point tensor, got torch.int64"),
+        (torch.ones(2, 2) * 1j, "floating-point tensor, got torch.complex64"),
+        (torch.ones(2, 2).to(torch.float8_e4m3fn), "floating-point tensor, got torch.float8_e4m3fn"),
+        (torch.ones(2, 2).to_sparse(), "floating-point tensor, got torch.float32, torch.sparse_coo"),
         ([[1.0]], "floating-point tensor, got list"),
     ],
 )
@@ -260,6 +263,40 @@ def test_conductances_that_make_no_sense(given_: Any, words: str) -> None:
 def test_resistances_that_make_no_sense(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be .* got {value}"):
         effective_conductance(seeded(2, 2), **{**HEAVY, name: value})
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_resistances_are_numbers(wants: bool) -> None:
+    """A tensor would wait for a gradient that does not come."""
+    with pytest.raises(ValueError, match="r_bit must be a number, got a tensor, to which no gradient would go"):
+        effective_conductance(seeded(2, 2), **{**HEAVY, "r_bit": torch.tensor(5.0, requires_grad=wants)})
+    numbers = [np.float32(5), np.float64(10), np.int64(1005), 1010]
+    found = effective_conductance(seeded(2, 2), **dict(zip(NAMES, numbers, strict=True)))
+    assert torch.equal(found, effective_conductance(seeded(2, 2), **HEAVY))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(2, 5, 5), (5, 4), (4, 5)])
+def test_the_result_owns_its_memory(backend: Any, shape: tuple[int, ...]) -> None:
+    g = seeded(*shape)
+    found = effective_conductance(g.mT, **HEAVY, backend=backend)
+    assert found.is_contiguous() and not found._is_view()
+    torch.testing.assert_close(found, effective_conductance(g.mT.contiguous(), **HEAVY, backend=backend))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_jacobians(backend: Any) -> None:
+    """Mapped over outputs or inputs, by `torch.func`, as by one backward pass for each output."""
+
+    def solve(values: Tensor) -> Tensor:
+        return 1e3 * effective_conductance(values / 1e3, **HEAVY, backend=backend)
+
+    g = 1e3 * seeded(3, 4)
+    wanted = torch.stack([torch.autograd.grad(solve(x)[i, j], x)[0] for i in range(3) for j in range(4)
+                          for x in [g.clone().requires_grad_()]])  # fmt: skip
+    torch.testing.assert_close(torch.func.jacrev(solve)(g).flatten(0, 1), wanted)
+    over = torch.func.vmap(solve, in_dims=2, out_dims=2)(torch.stack([g, 2 * g], dim=2))
+    torch.testing.assert_close(over[..., 1], solve(2 * g))
 
 
 def test_backends_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

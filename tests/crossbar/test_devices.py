@@ -120,9 +120,19 @@ def test_no_device_gains_conductance() -> None:
     assert (power_law_drift(g, chance(), 1e6, mean=0.01, spread=0.05) <= g).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_exponents_of_half_types_are_drawn_in_single_precision(dtype: torch.dtype) -> None:
+    g = (1e6 * micro(*range(1, 50))).to(dtype)
+    found = power_law_drift(g, chance(3), 1e6, mean=0.05, spread=0.02)
+    assert found.dtype == dtype
+    assert torch.equal(found, power_law_drift(g.float(), chance(3), 1e6, mean=0.05, spread=0.02).to(dtype))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: Device(torch.tensor(1e3, requires_grad=True)), "on_resistance must be a number, got a tensor"),
+        (lambda: Device(1e3, torch.tensor(10.0)), "on_off must be a number, got a tensor"),
         (lambda: Device(0.0), "on_resistance must be finite and above 0 ohm, got 0.0"),
         (lambda: Device(1e3, 1.0), "on_off must be above 1, got 1.0"),
         (lambda: level_conductance(torch.tensor([16]), Device(), bits=4), "between 0 and 15, got 16 to 16"),

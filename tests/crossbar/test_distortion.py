@@ -127,6 +127,11 @@ def test_pairs_see_the_noise_of_a_read() -> None:
         (lambda: weight_distortion([torch.ones(2)], [torch.ones(3)]), "of the same shapes"),
         (lambda: weight_distortion([torch.ones(2)], []), "as many layers"),
         (lambda: weight_distortion([torch.ones(2), torch.zeros(2)], [torch.ones(2)] * 2), "Layer 1 has no ideal"),
+        (
+            lambda: weight_distortion([torch.ones(2)] * 2, [torch.ones(2), torch.tensor([1.0, torch.nan])]),
+            "Layer 1 has",
+        ),
+        (lambda: weight_distortion([torch.ones(2) * 1j], [torch.ones(2)]), "Layer 0 has weights that are complex or"),
         (lambda: weight_distortion([torch.ones(2)], [torch.ones(2)]), "all equal have no distortion"),
         (lambda: weight_pairs(nn.ReLU(), nn.ReLU()), "mapped network has no layer on a crossbar"),
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
 from edgebook.crossbar import (
     WIRES,
@@ -28,6 +30,7 @@ from edgebook.crossbar import (
     power_law_drift,
     relative_deviation,
     restart_reads,
+    weight_pairs,
 )
 from edgebook.crossbar.tiles import weight_matrix
 
@@ -230,6 +233,234 @@ def test_type_and_memory_layout_are_those_of_the_network(kind: dict[str, Any]) -
         weight = model.get_submodule(name).weight
         assert layer.weight.dtype == weight.dtype and layer.weight.stride() == weight.stride()
     torch.testing.assert_close(mapped(x.to(**kind)).float(), wanted, rtol=1e-4, atol=1e-5)
+
+
+class Double(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return 2 * weight
+
+
+def by(change: Callable[[nn.Module], object], *places: int) -> Callable[[nn.Sequential], None]:
+    def apply(model: nn.Sequential) -> None:
+        for place in places:
+            change(model[place])
+
+    return apply
+
+
+def pruned_long_ago(model: nn.Sequential) -> None:
+    """The weight that the hook has left behind is not the one that it will compute."""
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    with torch.no_grad():
+        model[0].weight_orig.mul_(3)
+
+
+def tied(model: nn.Sequential) -> None:
+    model.extend([nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4)])
+    model[12].weight, model[12].bias = model[9].weight, model[9].bias
+    prune.l1_unstructured(model[9], "weight", 0.5)  # of one of the two
+
+
+COMPUTED: dict[str, Callable[[nn.Sequential], None]] = {
+    "pruned": by(partial(prune.l1_unstructured, name="weight", amount=0.5), 0, 9),
+    "bias pruned": by(partial(prune.l1_unstructured, name="bias", amount=0.5), 3),
+    "pruned twice": by(partial(prune.l1_unstructured, name="weight", amount=0.5), 3, 3),
+    "pruned long ago": pruned_long_ago,
+    "tied": tied,
+    "weight norm by a hook": by(weight_norm, 0, 9),
+    "spectral norm by a hook": by(spectral_norm, 3, 9),
+    "weight norm": by(parametrizations.weight_norm, 0, 9),
+    "spectral norm": by(parametrizations.spectral_norm, 3, 9),
+    "own parametrisation": by(lambda layer: parametrize.register_parametrization(layer, "weight", Double()), 0),
+    "bias parametrised": by(lambda layer: parametrize.register_parametrization(layer, "bias", Double()), 9),
+    "frozen": lambda model: model.requires_grad_(False),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.nn.utils.weight_norm:FutureWarning")
+@pytest.mark.parametrize("linear", [True, False], ids=["linear", "convolutions"])
+@pytest.mark.parametrize("change", COMPUTED.values(), ids=COMPUTED)
+def test_computed_weights_are_read_as_they_are(change: Callable[[nn.Sequential], None], linear: bool) -> None:
+    model, x = net(), seeded(5, 3, 9, 9)
+    change(model)
+    model.train()  # a spectral norm would iterate
+    before = copy.deepcopy(model.state_dict())
+    mapped = on_crossbar(model, CrossbarConfig(FINE, linear=linear)).eval()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    wanted = model.eval()(x)
+    torch.testing.assert_close(mapped(x), wanted, rtol=1e-5, atol=1e-5)
+    assert type(mapped[0]) is CrossbarConv2d and type(mapped[9]) is (CrossbarLinear if linear else type(model[9]))
+    assert mapped[0].weight.is_leaf and not mapped[0].weight.requires_grad
+    for ideal, actual in weight_pairs(model, mapped).values():
+        torch.testing.assert_close(actual, ideal, rtol=1e-5, atol=1e-5)
+
+
+class Clamped(nn.Module):
+    """Calls its layer by keyword, keeps it in a list, and watches it with a method of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.seen = nn.Linear(4, 4, bias=False), 0
+        self.layers = [self.layer]
+        self.layer.register_forward_pre_hook(lambda _, args, named: (args, {"input": named["input"].clamp(-1, 1)}),
+                                             with_kwargs=True)  # fmt: skip
+        self.layer.register_forward_hook(self.see)
+
+    def see(self, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        self.seen += 1
+        return 2 * output
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers[0](input=x)
+
+
+def test_a_layer_keeps_its_hooks_and_its_call() -> None:
+    model = Clamped()
+    mapped = on_crossbar(model, CrossbarConfig(FINE, linear=True))
+    x = torch.linspace(-3, 3, 12).view(3, 4)
+    wanted = 2 * F.linear(x.clamp(-1, 1), model.layer.weight)
+    torch.testing.assert_close(mapped(x), wanted, rtol=1e-5, atol=1e-5)
+    assert (mapped.seen, model.seen) == (1, 0)
+    assert isinstance(mapped.layer, CrossbarLinear) and mapped.layers[0] is mapped.layer
+    assert type(model.layer) is nn.Linear
+
+
+def test_a_layer_keeps_its_backward_hooks() -> None:
+    model, seen = nn.Sequential(nn.Linear(4, 3)), []
+    model[0].register_full_backward_pre_hook(lambda _, grads: (3 * grads[0],))
+    model[0].register_full_backward_hook(lambda layer, *_: seen.append(type(layer)))
+    model[0].register_state_dict_post_hook(
+        lambda layer, state, prefix, _: state.update({f"{prefix}note": torch.ones(1)})
+    )
+    mapped = on_crossbar(model, CrossbarConfig(FINE, linear=True))
+    x = seeded(2, 4).requires_grad_()
+    mapped(x).sum().backward()
+    torch.testing.assert_close(x.grad, 3 * model[0].weight.sum(0).expand(2, -1), rtol=1e-5, atol=1e-5)
+    assert seen == [CrossbarLinear] and "0.note" in mapped.state_dict()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("scale", [1.0, 1e-2])
+def test_noise_of_a_half_type_has_the_variance_of_the_sum(dtype: torch.dtype, scale: float) -> None:
+    layer, passes = nn.Linear(64, 8), 1500
+    with torch.no_grad():
+        layer.weight.mul_(scale), layer.bias.zero_()
+    config = CrossbarConfig(SMALL, read=partial(relative_deviation, sigma=0.05), linear=True)
+    x = seeded(1, 64, seed=1)
+    wanted = F.linear(x.square(), the_only(on_crossbar(layer, config)).deviation.square()).sqrt()
+    for mapped in (on_crossbar(layer, config).to(dtype), on_crossbar(copy.deepcopy(layer).to(dtype), config)):
+        with torch.no_grad():
+            sample = torch.cat([mapped(x.to(dtype)).float() for _ in range(passes)])
+        # An output is rounded to 8 bits at the coarsest, in a type whose subnormal numbers are 6e-8 apart.
+        off = 5 / math.sqrt(2 * passes) + 0.03
+        assert ((sample.std(0) / wanted - 1).abs() < off).all()
+
+
+def test_a_network_mapped_in_inference_mode_can_be_trained() -> None:
+    with torch.inference_mode():
+        mapped = on_crossbar(net(), CrossbarConfig(SMALL, read=NOISY))
+        mapped(seeded(2, 3, 9, 9))
+    mapped.requires_grad_()(seeded(2, 3, 9, 9)).sum().backward()
+    assert int(the_first(mapped).reads[2]) == 2 and the_first(mapped).weight.grad is not None
+
+
+def test_what_multiplies_by_matrices_is_digital_unless_asked() -> None:
+    others = [nn.Linear(2, 2), nn.LSTM(2, 2), nn.MultiheadAttention(2, 1), nn.Bilinear(2, 2, 2), own(2, 2)]
+    mapped = on_crossbar(nn.Sequential(nn.Conv2d(1, 1, 1), *others), CrossbarConfig())
+    assert list(crossbar_layers(mapped)) == ["0"]
+    harmless = [nn.Embedding(3, 2), nn.EmbeddingBag(3, 2), nn.LayerNorm((2, 2)), nn.PReLU(2), nn.BatchNorm1d(2)]
+    mapped = on_crossbar(nn.Sequential(nn.Conv2d(1, 1, 1), *harmless), CrossbarConfig(linear=True))
+    assert list(crossbar_layers(mapped)) == ["0"]
+
+
+def own(*shape: int) -> nn.Module:
+    layer = nn.Module()
+    layer.weight = nn.Parameter(torch.ones(shape))
+    return layer
+
+
+class WithOwnForward(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input)
+
+
+def changed(layer: nn.Module, **attributes: Any) -> nn.Module:
+    for name, value in attributes.items():
+        setattr(layer, name, value)
+    return layer
+
+
+def beside_a_convolution(layer: nn.Module, *, linear: bool = True) -> Callable[[], nn.Module]:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), layer)
+    return lambda: on_crossbar(model, CrossbarConfig(SMALL, linear=linear))
+
+
+def computes_its_weight() -> nn.Linear:
+    layer = nn.Linear(2, 2)
+    layer.raw = layer.weight
+    del layer.weight
+    layer.register_forward_pre_hook(lambda module, _: setattr(module, "weight", 2 * module.raw))
+    return layer
+
+
+def quantised() -> nn.Module:
+    with warnings.catch_warnings():  # PyTorch means to give it up
+        warnings.simplefilter("ignore")
+        return torch.ao.nn.quantized.dynamic.Linear(2, 2)
+
+
+def holding(weight: Tensor) -> nn.Module:
+    return changed(nn.Linear(2, 2), weight=nn.Parameter(weight, requires_grad=weight.is_floating_point()))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (beside_a_convolution(nn.Conv1d(1, 1, 1), linear=False), "Layer '1' is a Conv1d; only Conv2d and Linear can"),
+        (beside_a_convolution(nn.Conv3d(1, 1, 1), linear=False), "Layer '1' is a Conv3d; only"),
+        (beside_a_convolution(nn.LazyConv2d(1, 1), linear=False), "Layer '1' is a LazyConv2d; only"),
+        (beside_a_convolution(WithOwnForward(1, 1, 1), linear=False), "Layer '1' is a WithOwnForward; only"),
+        (beside_a_convolution(own(1, 1, 1, 1), linear=False), "Layer '1' is a Module; only"),
+        (beside_a_convolution(own(2, 2)), "Layer '1' is a Module; only"),
+        (beside_a_convolution(nn.LSTM(2, 2)), "Layer '1' is a LSTM; only"),
+        (beside_a_convolution(nn.GRUCell(2, 2)), "Layer '1' is a GRUCell; only"),
+        (beside_a_convolution(nn.Bilinear(2, 2, 2)), "Layer '1' is a Bilinear; only"),
+        (beside_a_convolution(nn.TransformerEncoderLayer(2, 1)), "Layer '1.self_attn' is a MultiheadAttention; only"),
+        (beside_a_convolution(quantised()), r"is a torch\.ao\..*\.Linear; only"),
+        (beside_a_convolution(changed(nn.Linear(2, 2), forward=abs)), "'1' cannot be mapped: its forward has been"),
+        (beside_a_convolution(computes_its_weight()), "'1' cannot be mapped: Its weight is no parameter"),
+        (beside_a_convolution(holding(torch.eye(2).to_sparse())), "'1' cannot be mapped: its weight is not dense"),
+        (beside_a_convolution(holding(torch.eye(2) + 0j)), "'1' cannot be mapped: Weights .* got torch.complex64"),
+        (beside_a_convolution(holding(torch.eye(2).int())), "'1' cannot be mapped: Weights .* got torch.int32"),
+        (beside_a_convolution(holding(torch.full((2, 2), math.inf))), "'1' cannot be mapped: Weights must be finite"),
+        (beside_a_convolution(nn.Linear(2, 2, device="meta")), "'1' cannot be mapped: Weights on the device meta"),
+        (
+            lambda: on_crossbar(
+                holding(torch.full((2, 2), 65504.0).half()),
+                CrossbarConfig(read=partial(relative_deviation, sigma=2.0), linear=True),
+            ),
+            "What the chip makes of its weights is too large for torch.float16",
+        ),
+        (
+            lambda: on_crossbar(
+                nn.Conv2d(1, 1, 1),
+                CrossbarConfig(read=torch.tensor(0.1, requires_grad=True).mul),
+            ),
+            "An effect of the chip wants a gradient",
+        ),
+        (lambda: restart_reads(on_crossbar(net(), CrossbarConfig()), 0.5), "seed must be at least 0, got 0.5"),
+        (lambda: restart_reads(on_crossbar(net(), CrossbarConfig()), 2**63), "seed must be below 2\\^63"),
+    ],
+)  # fmt: skip
+def test_what_would_stay_ideal_is_refused_by_name(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    assert str(caught.value).endswith(".")
+
+
+def test_layers_are_put_on_crossbars_by_their_networks_alone() -> None:
+    with pytest.raises(TypeError, match="Layers are put on a crossbar by on_crossbar"):
+        CrossbarConv2d(3, 4, 3)
 
 
 def spoiled(value: float) -> nn.Sequential:

@@ -112,6 +112,13 @@ def test_weights_of_zero() -> None:
     assert bool((read_weights(tiles * 2, step, (3, 2), layout) == 0).all())
 
 
+def test_numbers_of_bits_may_be_those_of_others() -> None:
+    """A power of two in eight bits would overflow."""
+    layout = Layout(weight_bits=np.int8(20), cell_bits=torch.tensor(10), rows=np.int16(3), columns=np.uint8(2))
+    assert layout == Layout(weight_bits=20, cell_bits=10, rows=3, columns=2)
+    assert layout.top == 2**19 - 1 and all(type(getattr(layout, name)) is int for name in ("weight_bits", "rows"))
+
+
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_a_convolution_is_its_matrices_times_patches(groups: int) -> None:
     x, weight = seeded(2, 6, 7, 8), seeded(12, 6 // groups, 3, 2, seed=1)
@@ -133,6 +140,9 @@ def test_channels_last_makes_no_difference() -> None:
         (lambda: Layout(weight_bits=25), "weight_bits must be a whole number from 1 to 24, got 25"),
         (lambda: Layout(cell_bits=0), "cell_bits must be a whole number from 1 to 24, got 0"),
         (lambda: Layout(rows=0), "whole number of rows and columns, got 0 x 64"),
+        (lambda: Layout(rows=np.float32(8)), "whole number of rows and columns, got 8.0 x 64"),
+        (lambda: Layout(weight_bits="8"), "weight_bits must be a whole number from 1 to 24, got '8'"),
+        (lambda: weight_matrix(torch.ones(4, 2), groups=3), "4 outputs do not divide into 3 groups"),
         (lambda: Layout(columns=2.5), "whole number of rows and columns, got 64 x 2.5"),
         (lambda: map_weights(torch.tensor([[1.0, float("nan")]]), Layout()), "must be finite"),
         (lambda: map_weights(torch.ones(3), Layout()), r"shape \(\.\.\., K, N\).*got \(3,\)"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from edgebook.crossbar import CrossbarConfig, Layout, on_crossbar, tuning_cost
 
@@ -88,6 +89,13 @@ def test_a_network_of_doubles_keeps_twice_as_much() -> None:
     assert double.macs == single.macs and double.memory == 2 * single.memory
 
 
+def test_computed_weights_take_as_many_devices() -> None:
+    model = net()
+    prune.l1_unstructured(model[3], "weight", 0.5)
+    parametrizations.weight_norm(model[0])
+    assert tuning_cost(model, IMAGE, CONFIG, tune="all").cell_writes == 2 * 2 * (108 + 180)
+
+
 def test_skips_keep_gradients_flowing() -> None:
     """A residual block whose input has no gradient: only its second convolution passes one on."""
 
@@ -109,6 +117,15 @@ def test_skips_keep_gradients_flowing() -> None:
     [
         (lambda: tuning_cost(net(), IMAGE, CONFIG, tune="some"), "tune must be one of statistics, norms, all"),
         (lambda: tuning_cost(net(), IMAGE, CONFIG, tune="all", batch=0), "At least 1 image is needed, got 0"),
+        (lambda: tuning_cost(nn.Sequential(net(), nn.Conv1d(1, 1, 1)), IMAGE, CONFIG, tune="norms"), "'1' is a Conv1d"),
+        (
+            lambda: tuning_cost(
+                nn.Sequential(net(), nn.LSTM(2, 2)), IMAGE, CrossbarConfig(linear=True), tune="statistics"
+            ),
+            "'1' is a LSTM",
+        ),
+        (lambda: tuning_cost(net()[0], IMAGE, CONFIG, tune="norms"), "no normalisation with scales or shifts"),
+        (lambda: tuning_cost(net()[1], IMAGE, CONFIG, tune="norms"), "no convolution to put on a crossbar"),
         (lambda: tuning_cost(on_crossbar(net(), CONFIG), IMAGE, CONFIG, tune="all"), "is on crossbars already"),
     ],
 )

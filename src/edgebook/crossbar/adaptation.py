@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from edgebook.crossbar.plain import copied
 from edgebook.measure.watching import evaluated
 
-_NORMS = nn.modules.batchnorm._BatchNorm
+_BATCH_NORM, _WITH_STATISTICS = nn.modules.batchnorm._BatchNorm, nn.modules.batchnorm._NormBase
+NORMS = (_WITH_STATISTICS, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @torch.no_grad()
@@ -32,15 +33,20 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     Raises
     ------
     ValueError
-        No batch, or a network without batch norms that track statistics.
+        No batch, one without images, or a network without batch norms that track statistics or with another norm that
+        does (it is named).
 
     Examples
     --------
     >>> with_statistics(nn.BatchNorm2d(1), [torch.ones(2, 1, 2, 2)]).running_mean
     tensor([1.])
     """
-    result = copy.deepcopy(model)
-    norms = [m for m in result.modules() if isinstance(m, _NORMS) and m.track_running_stats]
+    result = copied(model)
+    tracking = {n: m for n, m in result.named_modules() if isinstance(m, _WITH_STATISTICS) and m.track_running_stats}
+    for name, norm in tracking.items():
+        if not isinstance(norm, _BATCH_NORM):
+            raise ValueError(f"Layer {name!r} is a {type(norm).__name__}; only batch norms get new statistics.")
+    norms = list(tracking.values())
     if not norms:
         raise ValueError("The model has no batch norm with running statistics.")
     momenta = [norm.momentum for norm in norms]
@@ -51,6 +57,8 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
             norm.momentum = None  # cumulative average
             norm.train()
         for images in batches:
+            if len(images) == 0:
+                raise ValueError("A batch for statistics needs at least one image.")
             result(images)
             seen += 1
     if seen == 0:
@@ -61,7 +69,7 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
 
 
 def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Return scales and shifts of all batch norms: what fine-tuning hands to its optimiser.
+    """Return scales and shifts of all normalisations of PyTorch's: what fine-tuning hands to its optimiser.
 
     Parameters
     ----------
@@ -71,10 +79,17 @@ def norm_parameters(model: nn.Module) -> list[nn.Parameter]:
     -------
     list of torch.nn.Parameter, in the order of the modules, each once
 
+    Raises
+    ------
+    ValueError
+        A network without any.
+
     Examples
     --------
     >>> [len(p) for p in norm_parameters(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))]
     [8, 8]
     """
-    found = [p for m in model.modules() if isinstance(m, _NORMS) for p in m.parameters(recurse=False)]
+    found = [p for m in model.modules() if isinstance(m, NORMS) for p in m.parameters()]
+    if not found:
+        raise ValueError("The model has no normalisation with scales or shifts.")
     return list(dict.fromkeys(found))

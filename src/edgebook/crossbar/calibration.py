@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from edgebook.crossbar.layers import CrossbarConv2d, CrossbarLinear, crossbar_layers
+from edgebook.crossbar.plain import copied
 from edgebook.measure.watching import probed, watched
 
 Per = Literal["layer", "channel"]
@@ -66,13 +66,14 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
     Raises
     ------
     ValueError
-        An unknown `per`, no read, or a layer on a crossbar that the plain network does not run.
+        An unknown `per`, no read, a layer on a crossbar that the plain network does not run, or outputs of layers that
+        are not finite.
     """
     if per not in get_args(Per):
         raise ValueError(f"per must be one of {', '.join(get_args(Per))}, got {per!r}.")
     if reads < 1:
         raise ValueError(f"At least 1 read is needed, got {reads}.")
-    result = copy.deepcopy(mapped)
+    result = copied(mapped)
     waiting, plain = crossbar_layers(result), dict(model.named_modules())
     if not waiting:
         raise ValueError("The mapped network has no layer on a crossbar.")
@@ -83,7 +84,7 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
             done.add(name)
             _fit(waiting[name], inputs[0], output, per, reads)
 
-    with probed(model), watched({name: plain[name] for name in waiting if name in plain}, fit):
+    with probed(model), watched({name: plain[name] for name in waiting if name in plain}, fit, first=True):
         model(x)
     missing = [name for name in waiting if name not in done]
     if missing:
@@ -94,7 +95,7 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
 def _fit(layer: CrossbarConv2d | CrossbarLinear, x: Tensor, ideal: Tensor, per: Per, reads: int) -> None:
     """Scale one layer in place."""
     bias, layer.bias = layer.bias, None
-    actual, ideal = torch.cat([layer(x) for _ in range(reads)]), torch.cat([ideal] * reads)
+    actual, ideal = torch.cat([layer.forward(x) for _ in range(reads)]), torch.cat([ideal] * reads)
     if isinstance(layer, CrossbarLinear):  # (..., C) to (N, C)
         ideal, actual = ideal.flatten(0, -2), actual.flatten(0, -2)
     shape = (-1, *[1] * (layer.weight.ndim - 1))  # a factor for each output
@@ -117,3 +118,5 @@ def _check(ideal: Tensor, actual: Tensor) -> None:
             f"Ideal and actual outputs must have one shape with at least one value, "
             f"got {tuple(ideal.shape)} and {tuple(actual.shape)}."
         )
+    if not (torch.isfinite(ideal).all() and torch.isfinite(actual).all()):
+        raise ValueError("Ideal and actual outputs must be finite.")

@@ -8,23 +8,21 @@ an error of about 1 % of the noise with light wires, 6 % with medium and 35 % wi
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from edgebook.crossbar.devices import whole
 from edgebook.crossbar.mapping import Layout, map_weights, read_deviations, read_weights
 from edgebook.crossbar.noise import Deviation, rectified_moments
+from edgebook.crossbar.reads import DRIFT, generator, layer_number
 from edgebook.crossbar.solver.circuit import effective_conductance
-from edgebook.crossbar.solver.wiring import Wiring, wiring
+from edgebook.crossbar.solver.wiring import Wiring, check_array, check_values, wiring
 
 Effect = Callable[[Tensor, torch.Generator, float], Tensor]
-
-_STREAMS = {"drift": 1, "reads": 3}
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class CrossbarConfig:
         every forward pass, the same for all images and positions in it.
     time : float, seconds since programming
     linear : bool, map linear layers too
-    seed : int
+    seed : int, below 2^63
         The chip. Each layer and each effect has a stream of random numbers of its own; drift exponents are the same at
         all times.
 
@@ -64,8 +62,17 @@ class CrossbarConfig:
             wiring(*self.wires)
         if not (math.isfinite(self.time) and self.time >= 0):
             raise ValueError(f"time must be finite and at least 0 s, got {self.time}.")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be a whole number of at least 0, got {self.seed!r}.")
+        object.__setattr__(self, "seed", checked_seed(self.seed, "a whole number of at least 0"))
+
+
+def checked_seed(seed: int, words: str) -> int:
+    """Return a seed that fits into the state of a layer as an int; `words` say what is asked for."""
+    number = whole(seed)
+    if number is None or number < 0:
+        raise ValueError(f"seed must be {words}, got {seed!r}.")
+    if number >= 2**63:
+        raise ValueError(f"seed must be below 2^63, got {number}.")
+    return number
 
 
 class FoldedWeights(NamedTuple):
@@ -95,7 +102,8 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
     Raises
     ------
     ValueError
-        Weights without rows and columns or that are not finite, or as the effects.
+        Weights without rows and columns, that are not finite or not dense and real; effects that return another shape,
+        or values below 0 or not finite; or as the effects.
 
     Examples
     --------
@@ -105,21 +113,25 @@ def fold(matrix: Tensor, config: CrossbarConfig, *, name: str = "") -> FoldedWei
     layout, shape = config.layout, matrix.shape[-2:]
     tiles, step = map_weights(matrix, layout)  # (S, 2, ..., R, C, rows, columns)
     if config.drift is not None:
-        tiles = config.drift(tiles, generator(config.seed, name, "drift"), config.time)
+        source = generator(config.seed, layer_number(name), DRIFT)
+        tiles = _effect("drift", config.drift(tiles, source, config.time), tiles)
     effective = tiles if config.wires is None else _through_wires(tiles, config.wires)
     if config.read is None:
         return FoldedWeights(read_weights(effective, step, shape, layout), None)
-    relative = torch.where(tiles > 0, config.read(tiles) / tiles, 0.0)  # a device that is off has no noise
+    spread = _effect("read", config.read(tiles), tiles)
+    relative = torch.where(tiles > 0, spread / tiles, 0.0)  # a device that is off has no noise
     mean, deviation = rectified_moments(effective, effective * relative)
     return FoldedWeights(read_weights(mean, step, shape, layout), read_deviations(deviation, step, shape, layout))
 
 
-def generator(
-    seed: int, name: str, stream: str, count: int = 0, *, device: torch.device | None = None
-) -> torch.Generator:
-    """Return the random numbers of one layer for one purpose, used `count` times before; a GPU draws others."""
-    words = np.random.SeedSequence([seed, zlib.crc32(name.encode()), _STREAMS[stream], count])
-    return torch.Generator(device or "cpu").manual_seed(int(words.generate_state(1, np.uint64)[0]))
+def _effect(name: str, found: Tensor, tiles: Tensor) -> Tensor:
+    """Refuse what an effect must not make of tiles: another shape, or values that are negative or not finite."""
+    what = f"What {name} returns"
+    check_array(found, what)
+    check_values(found, what)
+    if found.shape != tiles.shape:
+        raise ValueError(f"{what} must have the shape {tuple(tiles.shape)}, got {tuple(found.shape)}.")
+    return found
 
 
 def _through_wires(tiles: Tensor, wires: Wiring) -> Tensor:

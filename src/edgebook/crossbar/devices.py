@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from edgebook.crossbar.solver.wiring import Wiring
+from edgebook.crossbar.solver.wiring import Wiring, check_number
 
 MOST_BITS = 24  # what a single-precision number resolves
 
@@ -36,6 +37,8 @@ class Device:
     on_off: float = 10.0
 
     def __post_init__(self) -> None:
+        for name in ("on_resistance", "on_off"):
+            check_number(name, getattr(self, name))
         if not (math.isfinite(self.on_resistance) and self.on_resistance > 0):
             raise ValueError(f"on_resistance must be finite and above 0 ohm, got {self.on_resistance}.")
         if not self.on_off > 1:
@@ -75,7 +78,17 @@ def level_conductance(level: Tensor, device: Device, *, bits: int) -> Tensor:
     return device.low + (device.high - device.low) * (level.double() / top)
 
 
-def check_bits(name: str, bits: int) -> None:
+def check_bits(name: str, bits: int) -> int:
     """Refuse a number of bits that no device or weight has."""
-    if not isinstance(bits, int) or not 1 <= bits <= MOST_BITS:
+    number = whole(bits)
+    if number is None or not 1 <= number <= MOST_BITS:
         raise ValueError(f"{name} must be a whole number from 1 to {MOST_BITS}, got {bits!r}.")
+    return number
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number, of NumPy and others too, as an int; None for what is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None

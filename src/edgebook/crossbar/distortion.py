@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebook.crossbar.layers import crossbar_layers
+from edgebook.crossbar.plain import weight_of
 
 
 class Distortion(NamedTuple):
@@ -42,7 +43,7 @@ def weight_distortion(ideal: Sequence[Tensor], actual: Sequence[Tensor]) -> Dist
     Raises
     ------
     ValueError
-        Layers that do not fit each other, a layer of zeros, or weights without variance.
+        Layers that do not fit each other, a layer of zeros, weights without variance, complex or not finite.
 
     Examples
     --------
@@ -51,6 +52,9 @@ def weight_distortion(ideal: Sequence[Tensor], actual: Sequence[Tensor]) -> Dist
     """
     if len(ideal) != len(actual) or not ideal or any(a.shape != b.shape for a, b in zip(ideal, actual, strict=True)):
         raise ValueError("Ideal and actual weights must be as many layers, at least one, of the same shapes.")
+    for k, one in enumerate([*ideal, *actual]):
+        if one.is_complex() or not torch.isfinite(one).all():
+            raise ValueError(f"Layer {k % len(ideal)} has weights that are complex or not finite.")
     largest = [float(one.detach().abs().max()) if one.numel() else 0.0 for one in ideal]
     if min(largest) == 0:
         raise ValueError(f"Layer {largest.index(0.0)} has no ideal weight other than 0.")
@@ -91,10 +95,10 @@ def weight_pairs(model: nn.Module, mapped: nn.Module) -> dict[str, tuple[Tensor,
     """
     plain, pairs = dict(model.named_modules()), {}
     for name, layer in crossbar_layers(mapped).items():
-        ideal = getattr(plain.get(name), "weight", None)
+        ideal = weight_of(plain[name]) if name in plain else None
         if ideal is None or ideal.shape != layer.weight.shape:
             raise ValueError(f"The plain network has no counterpart of layer {name!r}.")
-        pairs[name] = ideal.detach(), layer.read_weight().detach()
+        pairs[name] = ideal, layer.read_weight().detach()
     if not pairs:
         raise ValueError("The mapped network has no layer on a crossbar.")
     return pairs

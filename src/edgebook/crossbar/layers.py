@@ -2,108 +2,93 @@
 
 from __future__ import annotations
 
-import copy
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import type_before_parametrizations
 
-from edgebook.crossbar.chip import CrossbarConfig, FoldedWeights, fold, generator
-from edgebook.crossbar.tiles import weight_matrix, weight_tensor
+from edgebook.crossbar.adaptation import NORMS
+from edgebook.crossbar.chip import CrossbarConfig, checked_seed, fold
+from edgebook.crossbar.plain import copied, make_plain
+from edgebook.crossbar.reads import layer_number, read_noise
+from edgebook.crossbar.tiles import check_kind, weight_matrix, weight_tensor
 
-
-class Chip(NamedTuple):
-    """Where a layer is: the chip, or the sequence of reads that `restart_reads` has chosen, and the layer's name."""
-
-    seed: int
-    name: str
+# What multiplies by matrices, and stays digital unless linear layers are mapped; and what does not multiply by one.
+_MATRICES = (nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
+_OTHERS = (*NORMS, nn.Embedding, nn.EmbeddingBag)
 
 
 class _OnCrossbar(nn.Module):
-    """The folded weight, which no optimiser moves unless asked to, its deviation, and the number of reads so far."""
+    """The folded weight, which no optimiser moves unless asked to, its deviation, and the numbers of its reads.
 
-    weight: nn.Parameter
+    `on_crossbar` makes one of a layer in place, so that all else that the layer has, its hooks among it, stays.
+    """
+
+    weight: Tensor
     deviation: Tensor | None
+    reads: Tensor  # (3,): seed, layer, reads so far; its presence tells the state of a chip from others
 
-    def _load(self, layer: nn.Conv2d | nn.Linear, folded: FoldedWeights, chip: Chip) -> None:
-        def like(matrix: Tensor) -> Tensor:  # in the type, on the device and in the memory layout of the weight
-            return torch.empty_like(layer.weight).copy_(weight_tensor(matrix, layer.weight.shape))
-
-        with torch.no_grad():
-            self.weight = nn.Parameter(like(folded.weight), requires_grad=False)
-            self.register_buffer("deviation", None if folded.deviation is None else like(folded.deviation))
-            if layer.bias is not None:
-                self.bias = nn.Parameter(layer.bias.clone(), requires_grad=layer.bias.requires_grad)
-        self.chip, self.reads = chip, 0
-        self.train(layer.training)
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise TypeError("Layers are put on a crossbar by on_crossbar.")
 
     def read_weight(self) -> Tensor:
         """Return the weight as one more read finds it, of the shape of the weight."""
         weight, deviation = self.weight, self.deviation
         if deviation is None:
             return weight
-        source = generator(self.chip.seed, self.chip.name, "reads", self.reads, device=weight.device)
-        self.reads += 1
-        normal = torch.randn(weight.shape, generator=source, dtype=weight.dtype, device=weight.device)
-        return torch.addcmul(weight, deviation, normal)
+        normal = read_noise(self.reads, weight.detach())  # in single precision at least
+        noisy = torch.addcmul(weight.to(normal.dtype), deviation.to(normal.dtype), normal)
+        return noisy.to(weight.dtype)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Refuse weights of a plain network, whether `strict` or not: they would make the chip ideal."""
+        given = {name for name in ("weight", "deviation", "reads") if prefix + name in state}
+        noise = {"deviation"} if self.deviation is not None else set()
+        if "weight" in given and given != {"weight", "reads"} | noise:
+            rest[-1].append(
+                f"Layer {prefix[:-1]!r} is on a chip {'with' if noise else 'without'} noise of reads and takes the "
+                "state of such a layer alone; on_crossbar puts the weights of a plain network on a chip."
+            )
+            return
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
-    """A convolution whose weight is that of a chip.
+    """A convolution whose weight is that of a chip, made by `on_crossbar`.
 
     Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train it,
     the deviations of reads staying as they are. Gradients of the input go through the weight of the same read.
-
-    Parameters
-    ----------
-    layer : torch.nn.Conv2d, the convolution that is replaced
-    folded : FoldedWeights, its weight matrices (groups, K, N) on the chip
-    chip : Chip, decides the noise of reads
     """
 
-    def __init__(self, layer: nn.Conv2d, folded: FoldedWeights, chip: Chip) -> None:
-        super().__init__(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,
-            layer.stride,
-            layer.padding,
-            layer.dilation,
-            layer.groups,
-            layer.bias is not None,
-            layer.padding_mode,
-            device="meta",  # nothing is initialised, and no random number used up
-        )
-        self._load(layer, folded, chip)
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Return (N, outputs, H', W') for (N, inputs, H, W), with the noise of one read."""
-        return self._conv_forward(x, self.read_weight(), self.bias)
+        return self._conv_forward(input, self.read_weight(), self.bias)
 
 
 class CrossbarLinear(_OnCrossbar, nn.Linear):
-    """A linear layer whose weight is that of a chip.
+    """A linear layer whose weight is that of a chip, made by `on_crossbar`; its weight is as in `CrossbarConv2d`."""
 
-    Parameters
-    ----------
-    layer, folded, chip : as for `CrossbarConv2d`, with one group
-    """
-
-    def __init__(self, layer: nn.Linear, folded: FoldedWeights, chip: Chip) -> None:
-        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
-        self._load(layer, folded, chip)
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Return (..., outputs) for (..., inputs), with the noise of one read."""
-        return F.linear(x, self.read_weight(), self.bias)
+        return F.linear(input, self.read_weight(), self.bias)
+
+
+_KINDS: dict[type[nn.Module], type[_OnCrossbar]] = {nn.Conv2d: CrossbarConv2d, nn.Linear: CrossbarLinear}
 
 
 def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
     """Return a copy of a network with its convolutions, and on request its linear layers, on a chip.
 
-    Everything else stays digital; batch norm must not have been folded into weights. Circuits are solved here, once.
-    Parameters keep their names: a state can be loaded into a plain network with ``strict=False``.
+    These are layers of the classes Conv2d and Linear themselves. They keep their names, biases, hooks and whatever else
+    they have; weights that PyTorch's pruning, norms of weights or parametrisations compute are read as they are now.
+    Nothing that multiplies by weights stays ideal unsaid: other convolutions, and with `linear` other layers that
+    multiply by matrices (attention, recurrent, of your own class with a `weight`), are refused by name. All else is
+    digital; batch norm must not have been folded into weights. Circuits are solved here, once.
+
+    A chip's state holds how many reads it has had, so that one that is loaded goes on with the next. The state of a
+    plain network is refused; that of a chip can be loaded into a plain network with ``strict=False``.
 
     Parameters
     ----------
@@ -129,20 +114,11 @@ def on_crossbar(model: nn.Module, config: CrossbarConfig) -> nn.Module:
       (2): CrossbarLinear(in_features=32, out_features=10, bias=True)
     )
     """
-    mapped, found = copy.deepcopy(model), False
-    done: dict[nn.Module, nn.Module] = {}
-    for name, layer in list(mapped.named_modules(remove_duplicate=False)):  # a layer that is used twice is one layer
-        if not _belongs(name, layer, config):
-            continue
-        found = True
-        if layer not in done:
-            done[layer] = _replaced(name, layer, config)
-        if not name:
-            return done[layer]
-        mapped.set_submodule(name, done[layer])
-    if not found:
-        kinds = "convolution or linear layer" if config.linear else "convolution"
-        raise ValueError(f"The model has no {kinds} to put on a crossbar.")
+    with torch.inference_mode(False), torch.no_grad():  # tensors that can be trained and counted in afterwards
+        found = layers_to_map(model, config)
+        mapped = copied(model)
+        for name in found:
+            _put(name, mapped.get_submodule(name), config)
     return mapped
 
 
@@ -171,7 +147,7 @@ def restart_reads(model: nn.Module, seed: int) -> None:
     Parameters
     ----------
     model : torch.nn.Module, from `on_crossbar`
-    seed : int, at least 0; the weights of the chip stay as they are
+    seed : int, at least 0 and below 2^63; the weights of the chip stay as they are
 
     Raises
     ------
@@ -187,28 +163,69 @@ def restart_reads(model: nn.Module, seed: int) -> None:
     layers = crossbar_layers(model)
     if not layers:
         raise ValueError("The model has no layer on a crossbar.")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}.")
+    number = checked_seed(seed, "at least 0")
     for layer in layers.values():
-        layer.chip, layer.reads = layer.chip._replace(seed=seed), 0
+        layer.reads[0], layer.reads[2] = number, 0
+
+
+def layers_to_map(model: nn.Module, config: CrossbarConfig) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return the layers of a plain network that belong on a crossbar, by name; refuse what should and cannot."""
+    found = {name: layer for name, layer in model.named_modules() if _belongs(name, layer, config)}
+    if not found:
+        kinds = "convolution or linear layer" if config.linear else "convolution"
+        raise ValueError(f"The model has no {kinds} to put on a crossbar.")
+    return found
 
 
 def _belongs(name: str, layer: nn.Module, config: CrossbarConfig) -> bool:
-    """Say whether a layer is to be mapped; refuse those that should be and cannot."""
-    if isinstance(layer, CrossbarConv2d | CrossbarLinear):
+    if isinstance(layer, _OnCrossbar):
         raise ValueError(f"Layer {name!r} is on a crossbar already.")
-    if type(layer) is nn.Conv2d or (config.linear and type(layer) is nn.Linear):
+    kind = type_before_parametrizations(layer)
+    if kind is nn.Conv2d or (config.linear and kind is nn.Linear):
+        if "forward" in vars(layer):
+            raise ValueError(f"Layer {name!r} cannot be mapped: its forward has been replaced by another.")
+        if "weight" in layer._parameters and layer.weight.layout is not torch.strided:
+            raise ValueError(f"Layer {name!r} cannot be mapped: its weight is not dense.")
         return True
-    if isinstance(layer, nn.modules.conv._ConvNd) or (config.linear and isinstance(layer, nn.Linear)):
-        raise ValueError(f"Layer {name!r} is a {type(layer).__name__}; only Conv2d and Linear can be mapped.")
+    if _multiplies(layer, config):
+        said = f"{kind.__module__}.{kind.__name__}" if kind.__name__ in ("Conv2d", "Linear") else kind.__name__
+        raise ValueError(f"Layer {name!r} is a {said}; only Conv2d and Linear can be mapped.")
     return False
 
 
-def _replaced(name: str, layer: nn.Conv2d | nn.Linear, config: CrossbarConfig) -> nn.Module:
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+def _multiplies(layer: nn.Module, config: CrossbarConfig) -> bool:
+    """Say whether a layer multiplies by weights of its own that would have to be on the chip."""
+    if isinstance(layer, _MATRICES):
+        return config.linear
+    if isinstance(layer, _OTHERS) or hasattr(layer, "running_mean"):  # norms of sequences have matrices of scales
+        return False
+    weight = vars(layer).get("weight", layer._parameters.get("weight"))
+    axes = weight.ndim if isinstance(weight, Tensor) else 0
+    quantised = callable(getattr(type(layer), "weight", None))
+    convolution = axes > 2 or isinstance(layer, nn.modules.conv._ConvNd)
+    return convolution or quantised or (axes == 2 and config.linear)
+
+
+def _put(name: str, layer: nn.Conv2d | nn.Linear, config: CrossbarConfig) -> None:
+    """Make a layer of a network one on a crossbar, in place."""
     try:
-        folded = fold(weight_matrix(layer.weight.detach(), groups=groups), config, name=name)
+        make_plain(layer)
+        weight, groups = layer._parameters.get("weight"), getattr(layer, "groups", 1)
+        if weight is None:
+            raise ValueError("Its weight is no parameter.")
+        check_kind(weight)
+        with torch.enable_grad():
+            folded = fold(weight_matrix(weight.detach(), groups=groups), config, name=name)
+        found = [weight_tensor(matrix, weight.shape) for matrix in folded if matrix is not None]
+        if any(matrix.requires_grad for matrix in found):
+            raise ValueError("An effect of the chip wants a gradient, which the weights of layers do not pass on.")
+        # In the type, on the device and in the memory layout of the weight.
+        found = [torch.empty_like(weight).copy_(matrix) for matrix in found]
+        if not all(torch.isfinite(one).all() for one in found):
+            raise ValueError(f"What the chip makes of its weights is too large for {weight.dtype}.")
     except ValueError as error:
         raise ValueError(f"Layer {name!r} cannot be mapped: {error}") from error
-    kind = CrossbarConv2d if isinstance(layer, nn.Conv2d) else CrossbarLinear
-    return kind(layer, folded, Chip(config.seed, name))
+    layer.__class__ = _KINDS[type(layer)]
+    layer.weight = nn.Parameter(found[0], requires_grad=False)
+    layer.register_buffer("deviation", found[1] if len(found) > 1 else None)
+    layer.register_buffer("reads", torch.tensor([config.seed, layer_number(name), 0], device=weight.device))

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from edgebook.crossbar.devices import Device, check_bits, level_conductance
-from edgebook.crossbar.tiles import from_tiles, to_tiles
+from edgebook.crossbar.devices import Device, check_bits, level_conductance, whole
+from edgebook.crossbar.tiles import check_kind, from_tiles, to_tiles
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,15 @@ class Layout:
     columns: int = 64
 
     def __post_init__(self) -> None:
-        check_bits("weight_bits", self.weight_bits)
-        check_bits("cell_bits", self.cell_bits)
+        for name in ("weight_bits", "cell_bits"):
+            object.__setattr__(self, name, check_bits(name, getattr(self, name)))
         if self.weight_bits < 2:
             raise ValueError("weight_bits must be at least 2, a sign and one bit of magnitude, got 1.")
-        if not (isinstance(self.rows, int) and isinstance(self.columns, int)) or min(self.rows, self.columns) < 1:
+        rows, columns = whole(self.rows), whole(self.columns)
+        if rows is None or columns is None or min(rows, columns) < 1:
             raise ValueError(f"A tile needs a whole number of rows and columns, got {self.rows} x {self.columns}.")
+        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "columns", columns)
 
     @property
     def slices(self) -> int:
@@ -73,6 +76,7 @@ def map_weights(matrix: Tensor, layout: Layout) -> tuple[Tensor, float]:
     Returns conductances (S, 2, ..., R, C, rows, columns) in siemens, double precision, slices from the highest to the
     lowest, positive and negative half; and the weight of one unit of magnitude, 0 where all weights are.
     """
+    check_kind(matrix)
     if matrix.ndim < 2 or matrix.numel() == 0:
         raise ValueError(f"Weights must have shape (..., K, N) with at least one value, got {tuple(matrix.shape)}.")
     weights = matrix.detach().double()

@@ -89,6 +89,7 @@ def power_law_drift(
             raise ValueError(f"The {name} of the exponents must be finite and at least 0, got {value}.")
     if not (math.isfinite(time) and time >= 1):
         raise ValueError(f"time must be finite and not before the start of the drift at 1 s, got {time}.")
-    normal = torch.randn(conductance.shape, generator=generator, dtype=conductance.dtype, device=generator.device)
+    exact = torch.promote_types(conductance.dtype, torch.float32)
+    normal = torch.randn(conductance.shape, generator=generator, dtype=exact, device=generator.device)
     exponents = (mean + spread * normal.to(conductance.device)).clamp_min(0)
-    return conductance * torch.exp(-exponents * math.log(time))
+    return (conductance * torch.exp(-exponents * math.log(time))).to(conductance.dtype)

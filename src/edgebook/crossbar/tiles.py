@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from edgebook.crossbar.solver.wiring import KINDS, kind_of
+
+
+def check_kind(weight: object) -> None:
+    """Refuse weights that are no dense tensor of real numbers with values."""
+    if not isinstance(weight, Tensor) or weight.dtype not in KINDS or weight.layout is not torch.strided:
+        raise ValueError(f"Weights must be a dense tensor of real floating-point numbers, got {kind_of(weight)}.")
+    if weight.is_meta:
+        raise ValueError("Weights on the device meta have no values to be mapped to conductances.")
 
 
 def weight_matrix(weight: Tensor, *, groups: int = 1) -> Tensor:

@@ -7,7 +7,6 @@ and converters are not counted.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 
 from edgebook.crossbar.adaptation import norm_parameters
 from edgebook.crossbar.chip import CrossbarConfig
-from edgebook.crossbar.layers import crossbar_layers
+from edgebook.crossbar.layers import crossbar_layers, layers_to_map
+from edgebook.crossbar.plain import copied
 from edgebook.measure import layer_costs
 from edgebook.measure.watching import blank_input, watched
 
@@ -67,7 +67,8 @@ def tuning_cost(
     Raises
     ------
     ValueError
-        An unknown `tune`, less than one image, or a network that is on crossbars already.
+        An unknown `tune`, less than one image, a network that is on crossbars already, or one that `on_crossbar` or
+        `norm_parameters` refuses.
 
     Examples
     --------
@@ -81,8 +82,9 @@ def tuning_cost(
         raise ValueError(f"At least 1 image is needed, got {batch}.")
     if crossbar_layers(model):
         raise ValueError("Costs are counted on the plain network, and this one is on crossbars already.")
-    net = copy.deepcopy(model).to("meta").train()  # shapes without arithmetic
-    trained = {"statistics": [], "norms": norm_parameters(net), "all": list(net.parameters())}[tune]
+    net = copied(model).to("meta").train()  # shapes without arithmetic
+    mapped = layers_to_map(net, config).values()
+    trained = {"statistics": list, "norms": lambda: norm_parameters(net), "all": lambda: list(net.parameters())}[tune]()
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     for parameter in trained:
@@ -93,7 +95,8 @@ def tuning_cost(
     return TuningCost(
         parameters=sum(p.numel() for p in trained),
         statistics=sum(b.numel() for name, b in net.named_buffers() if name.endswith(("running_mean", "running_var"))),
-        cell_writes=_cells(net, config) if tune == "all" else 0,
+        # Two devices for each slice of a weight; cells of padding are never written.
+        cell_writes=2 * config.layout.slices * sum(m.weight.numel() for m in mapped) if tune == "all" else 0,
         forward_macs=batch * sum(macs.values()),
         input_macs=batch * input_macs,
         weight_macs=batch * sum(macs.values()) if tune == "all" else 0,
@@ -115,7 +118,7 @@ def _backward(net: nn.Module, shape: Sequence[int], macs: dict[str, int]) -> tup
         return tensor
 
     def note(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if inputs[0].requires_grad:
+        if any(x.requires_grad for x in inputs):
             through.add(name)
 
     layers = {name: layer for name, layer in net.named_modules() if name in macs}
@@ -128,10 +131,3 @@ def _backward(net: nn.Module, shape: Sequence[int], macs: dict[str, int]) -> tup
 def _place(tensor: Tensor) -> int:
     """Return what two views of the same memory have in common, on "meta" too, where there are no addresses."""
     return tensor.untyped_storage()._cdata
-
-
-def _cells(net: nn.Module, config: CrossbarConfig) -> int:
-    """Count the devices that hold weights; cells of padding are never written."""
-    kinds = (nn.Conv2d, nn.Linear) if config.linear else (nn.Conv2d,)
-    weights = sum(m.weight.numel() for m in net.modules() if isinstance(m, kinds))
-    return 2 * config.layout.slices * weights

@@ -51,10 +51,11 @@ def probed(model: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def watched(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
+def watched(layers: Mapping[str, nn.Module], see: See, *, first: bool = False) -> Iterator[None]:
     """Call `see` after every call of these layers; copies of them, which take hooks along, are not watched.
 
-    Arguments given by keyword come in their place, as the signature of `forward` has it.
+    Arguments given by keyword come in their place, as the signature of `forward` has it. With ``first`` outputs are
+    seen before other hooks, which may change them.
     """
 
     def hook(name: str, layer: nn.Module) -> Callable[..., None]:
@@ -68,7 +69,7 @@ def watched(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
 
     with ExitStack() as stack:
         for name, layer in layers.items():
-            stack.callback(layer.register_forward_hook(hook(name, layer), with_kwargs=True).remove)
+            stack.callback(layer.register_forward_hook(hook(name, layer), prepend=first, with_kwargs=True).remove)
         yield
 
 

@@ -6,16 +6,18 @@ Conventions of others differ at the ends of the lines only: badcrossbar is `r_so
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd.function import _SingleLevelFunction
 
 from edgebook.crossbar.solver import dissection
-from edgebook.crossbar.solver.wiring import Wiring, check_conductance, wiring
+from edgebook.crossbar.solver.wiring import Wiring, check_array, check_values, wiring
 
 Backend = Literal["auto", "numba", "torch"]
 NUMBA_LINES = 128  # beyond this smaller side the order n^3 of joined blocks wins over compiled code, measured
@@ -76,11 +78,9 @@ def effective_conductance(
     >>> effective = effective_conductance(torch.full((64, 64), 1 / 20e3), **ohm)
     >>> currents = torch.rand(1, 64) @ effective
     """
-    check_conductance(conductance)
-    wires = wiring(r_word, r_bit, r_source, r_sense)
-    numba = _chosen(backend, conductance) == "numba"
-    tiles = conductance.reshape(-1, *conductance.shape[-2:])  # (T, M, N)
-    return _Effective.apply(tiles, wires, numba).reshape(conductance.shape)
+    if not torch.overrides.is_tensor_like(conductance):
+        check_array(conductance)
+    return _EFFECTIVE(conductance, wiring(r_word, r_bit, r_source, r_sense), backend)
 
 
 @cache
@@ -121,26 +121,90 @@ def _parts(tiles: Tensor) -> tuple[Tensor, ...]:
     return tiles.split(each)
 
 
-class _Effective(torch.autograd.Function):
-    """Tiles (T, M, N) to effective conductances; of the forward pass only the tiles are kept."""
+def _forward(conductance: Tensor, wires: Sequence[float], backend: str) -> Tensor:
+    """Solve arrays (..., M, N), the result in memory of its own."""
+    out, shape = _without_memory(conductance, wires, backend), conductance.shape
+    check_values(conductance)
+    if conductance.numel():
+        tiles = conductance.double().reshape(-1, *shape[-2:])  # (T, M, N)
+        out.copy_(_solved(tiles, Wiring(*wires), _chosen(backend, conductance) == "numba").reshape(shape))
+    return out
 
-    @staticmethod
-    def forward(tiles: Tensor, wires: Wiring, numba: bool) -> Tensor:
-        return _solved(tiles.detach().double(), wires, numba).to(tiles.dtype) if tiles.numel() else tiles.clone()
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0])
-        ctx.wires = inputs[1]
+def _without_memory(conductance: Tensor, wires: Sequence[float], backend: str) -> Tensor:
+    check_array(conductance)
+    _chosen(backend, conductance)
+    return torch.empty_like(conductance, memory_format=torch.contiguous_format)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (tiles,) = ctx.saved_tensors
-        if tiles.numel() == 0:
-            return grad, None, None
+
+def _blank(conductance: Tensor, grad: Tensor, wires: Sequence[float]) -> Tensor:
+    return torch.empty_like(conductance, memory_format=torch.contiguous_format)
+
+
+def _backward(conductance: Tensor, grad: Tensor, wires: Sequence[float]) -> Tensor:
+    """Return the gradient of conductances (..., M, N) from that of the effective ones."""
+    out, shape = _blank(conductance, grad, wires), grad.shape
+    if grad.numel():
+        tiles, above = (x.double().reshape(-1, *shape[-2:]) for x in (conductance, grad))  # (T, M, N)
         found = []
-        for part, above in zip(_parts(tiles.double()), _parts(grad.double()), strict=True):
-            trace = dissection.forward(part, ctx.wires)[1]
-            found.append(dissection.backward(above, ctx.wires, trace))
-        return torch.cat(found).to(grad.dtype), None, None
+        for part, over in zip(_parts(tiles), _parts(above), strict=True):
+            trace = dissection.forward(part, Wiring(*wires))[1]
+            found.append(dissection.backward(over, Wiring(*wires), trace))
+        out.copy_(torch.cat(found).reshape(shape))
+    return out
+
+
+class _Effective(_SingleLevelFunction):
+    @staticmethod
+    def forward(ctx: Any, conductance: Tensor, wires: Sequence[float], backend: str) -> Tensor:
+        ctx.save_for_backward(conductance)
+        ctx.wires = wires
+        with torch._C._AutoDispatchBelowAutograd():
+            return _EFFECTIVE(conductance, wires, backend)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _GRADIENT(ctx.saved_tensors[0], grad, ctx.wires), None, None
+
+
+class _Gradient(_SingleLevelFunction):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        with torch._C._AutoDispatchBelowAutograd():
+            return _GRADIENT(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> None:
+        raise RuntimeError("An effective conductance is once_differentiable: it has no second derivative.")
+
+
+def _mapped(info: Any, in_dims: tuple[Any, ...], conductance: Tensor, *rest: Any) -> tuple[Tensor, int]:
+    return _EFFECTIVE(conductance.movedim(in_dims[0], 0), *rest), 0
+
+
+def _mapped_gradient(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
+    both = [x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip(inputs[:2], in_dims, strict=False)]  # fmt: skip
+    return _GRADIENT(*both, inputs[2]), 0
+
+
+def _differentiable(function: type[_SingleLevelFunction]) -> Callable[..., Tensor]:
+    def kernel(*inputs: Any) -> Tensor:
+        with enable_single_level_autograd_function():
+            return function.apply(*inputs)
+
+    return kernel
+
+
+# Operators of PyTorch, so that compilers, tracers and transforms see one node each and not what is in it.
+_LIBRARY = torch.library.Library("edgebook", "FRAGMENT")
+for _name, _arguments, *_kernels in (
+    ("effective_conductance", "float[] wires, str backend", _forward, _without_memory, _Effective, _mapped),
+    ("effective_conductance_backward", "Tensor grad, float[] wires", _backward, _blank, _Gradient, _mapped_gradient),
+):
+    _LIBRARY.define(f"{_name}(Tensor conductance, {_arguments}) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.impl(_name, _kernels[0], "CompositeExplicitAutograd")
+    _LIBRARY.impl(_name, _differentiable(_kernels[2]), "Autograd")
+    torch.library.register_fake(f"edgebook::{_name}", _kernels[1], lib=_LIBRARY)
+    torch.library.register_vmap(f"edgebook::{_name}", _kernels[3], lib=_LIBRARY)
+_EFFECTIVE, _GRADIENT = (getattr(torch.ops.edgebook, f"effective_conductance{k}").default for k in ("", "_backward"))
