@@ -302,7 +302,7 @@ def test_what_would_be_another_network_is_refused(
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-@pytest.mark.parametrize("around", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("around", [torch.no_grad, torch.enable_grad, torch.inference_mode])
 def test_a_frozen_network_is_cut_and_stays_frozen(around: Callable[[], Any]) -> None:
     net = nn.Sequential(conv(3, 8), nn.BatchNorm2d(8), nn.ReLU(), conv(8, 4))
     net[0].requires_grad_(False)
@@ -312,6 +312,13 @@ def test_a_frozen_network_is_cut_and_stays_frozen(around: Callable[[], Any]) -> 
     assert [p.requires_grad for p in slim.parameters()] == [False, True, True, True]
     assert [m.training for m in slim] == [True, False, True, True]
     assert torch.equal(slim[0].weight, net[0].weight[[1, 2]])
+    slim(torch.randn(2, 3, 4, 4)).sum().backward()
+
+
+@pytest.mark.parametrize("example", [None, [EXAMPLE], EXAMPLE[:0], (EXAMPLE, 3)])
+def test_an_example_is_at_least_one_image(example: object) -> None:
+    with pytest.raises(ValueError, match="example must be a tensor, or a tuple of them"):
+        keep_channels(ARCHITECTURES["plain"].build([6, 8, 10]), {"features.0.conv": [0]}, example)
 
 
 def test_all_types_of_whole_numbers_name_channels() -> None:

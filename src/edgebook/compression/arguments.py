@@ -1,24 +1,11 @@
-"""What masks, scores and counts must be: each is checked here, and refused in one sentence that names it."""
+"""What masks and scores must be: checked here, and refused in one sentence that names them."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-
-
-def whole(name: str, value: object) -> int:
-    """Return a whole number as Python's; NumPy's and PyTorch's are whole numbers too, and a truth value is none."""
-    truth = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
-    try:
-        number = None if truth else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise ValueError(f"{name} must be a whole number, got {value!r}.")
-    return number
 
 
 def check_finite(name: str, values: Tensor) -> None:

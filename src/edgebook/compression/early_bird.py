@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from edgebook.compression.arguments import check_masks, whole
+from edgebook.compression.arguments import check_masks
+from edgebook.measure.arguments import whole
 
 
 def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
@@ -63,8 +64,9 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
     ValueError
         The window is below 2, or the tolerance negative; and as in `mask_distance`.
     """
-    if whole("window", window) < 2 or not tolerance >= 0:
-        raise ValueError(f"window must be at least 2 and tolerance at least 0, got {window} and {tolerance}.")
+    window = whole("window", window, 2)
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance}.")
     if len(history) < window:
         return False
     *older, newest = history[-window:]

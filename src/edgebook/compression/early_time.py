@@ -14,7 +14,6 @@ classes, which is a constant factor, and divides by the largest candidate: it ca
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -100,7 +99,7 @@ def normalise_curve(curve: list[float]) -> list[float]:
     ValueError
         An empty curve, or one that is not finite.
     """
-    if not curve or not all(map(math.isfinite, curve)):
+    if not curve or not torch.isfinite(torch.tensor(curve)).all():
         raise ValueError(f"A curve has at least one value and finite ones alone, got {curve}.")
     return [value / curve[0] if curve[0] else 0.0 for value in curve]
 

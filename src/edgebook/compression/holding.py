@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +13,15 @@ from torch.utils.hooks import RemovableHandle
 
 from edgebook.compression.masks import apply_masks, named_parameters
 
-_HELD = "held at zero"
 
+class _Defaults(dict[str, Any]):
+    """The defaults of an optimiser, which carry the weights that it holds and where these are pruned.
 
-class _Held(OrderedDict[int, list[tuple[nn.Parameter, Tensor]]]):
-    """Weights and where they are pruned, by the number of the handle that lets them go.
-
-    It lies among an optimiser's `defaults`: PyTorch copies and pickles these together with the parameters, which it
-    does with no hook of one optimiser, and leaves them alone when a state is loaded. As a class of this module it
-    brings the hook below along wherever it is unpickled.
+    PyTorch copies and pickles them together with the parameters, as it does with no hook of a single optimiser, and
+    leaves them alone when a state is loaded. Wherever they are unpickled, this module is imported and its hook there.
     """
+
+    held: OrderedDict[int, list[tuple[nn.Parameter, Tensor]]]  #: by the number of the handle that lets them go
 
 
 def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) -> RemovableHandle:
@@ -50,7 +50,10 @@ def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mappin
         A name is no parameter of the model, or a mask is no bool tensor of its shape.
     """
     apply_masks(model, masks)
-    held = optimizer.defaults.setdefault(_HELD, _Held())
+    if not isinstance(optimizer.defaults, _Defaults):
+        optimizer.defaults = _Defaults(optimizer.defaults)
+        optimizer.defaults.held = OrderedDict()
+    held = optimizer.defaults.held
     handle = RemovableHandle(held)
     while handle.id in held:  # from another process
         handle = RemovableHandle(held)
@@ -61,9 +64,8 @@ def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mappin
 
 @torch.no_grad()
 def _zero(optimizer: torch.optim.Optimizer, *_: object) -> None:
-    for group in optimizer.param_groups:
-        group.pop(_HELD, None)  # one added later takes all defaults, and would put them into `state_dict`
-    for pairs in optimizer.defaults.get(_HELD, {}).values():
+    held = optimizer.defaults.held if isinstance(optimizer.defaults, _Defaults) else {}
+    for pairs in held.values():
         for place, (weight, pruned) in enumerate(pairs):
             if pruned.device != weight.device:  # the model has been moved
                 pairs[place] = weight, pruned = weight, pruned.to(weight.device)

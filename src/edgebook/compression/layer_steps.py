@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edgebook.compression.arguments import whole
+from edgebook.measure.arguments import whole
 
 
 class SearchPhase(NamedTuple):
@@ -28,9 +28,7 @@ class SearchPhase(NamedTuple):
 
 def image_layer_steps(layers: int, steps: int) -> int:
     """Count the layer-steps N(T) of one forward pass of one image."""
-    if whole("layers", layers) < 1 or whole("steps", steps) < 1:
-        raise ValueError(f"layers and steps must be at least 1, got {layers} and {steps}.")
-    return 1 + (layers - 1) * steps
+    return 1 + (whole("layers", layers) - 1) * whole("steps", steps)
 
 
 def search_layer_steps(phases: Sequence[SearchPhase], layers: int) -> float:

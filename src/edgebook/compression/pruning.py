@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from edgebook.compression.arguments import check_finite, whole
+from edgebook.compression.arguments import check_finite
 from edgebook.compression.masks import prunable_weights
 from edgebook.compression.surgery import cut, objection
+from edgebook.measure.arguments import whole
 
 
 def filter_norms(model: nn.Module, convolutions: Sequence[str]) -> Tensor:
@@ -58,17 +59,18 @@ def top_channels(score: Tensor, count: int, *, tie_break: Tensor | None = None) 
     ValueError
         The count is not between 1 and C, or a score is not finite or not one per channel.
     """
-    second = torch.zeros_like(score) if tie_break is None else tie_break
-    for name, values in (("score", score), ("tie_break", second)):
+    scores = {"score": score} | ({} if tie_break is None else {"tie_break": tie_break})
+    for name, values in scores.items():
         check_finite(name, values)
         if values.ndim != 1 or values.shape != score.shape:
             raise ValueError(f"{name} must have one value per channel, got the shape {tuple(values.shape)}.")
-    if not 1 <= whole("count", count) <= len(score):
+    if not 1 <= whole("count", count, None) <= len(score):
         raise ValueError(f"count must lie between 1 and {len(score)}, got {count}.")
-    order = sorted(range(len(score)), key=lambda c: (-float(score[c]), -float(second[c]), c))
+    order = sorted(range(len(score)), key=lambda c: (*(-float(values[c]) for values in scores.values()), c))
     return sorted(order[:count])
 
 
+@torch.inference_mode(mode=False)  # whose tensors no training could use
 def keep_channels(
     model: nn.Module, keep: Mapping[str, Sequence[int]], example: Tensor | tuple[Tensor, ...]
 ) -> nn.Module:
@@ -96,12 +98,15 @@ def keep_channels(
         smaller network would compute something else: where channels are counted, grouped or mixed by other means than
         the weights of convolutions and linear layers. And as in `edgebook.compression.prunable_weights`.
     """
-    keep = {name: [whole(f"A channel of {name}", channel) for channel in kept] for name, kept in keep.items()}
+    keep = {name: [whole(f"A channel of {name}", channel, None) for channel in kept] for name, kept in keep.items()}
     for name, kept in keep.items():
         channels = _convolution(model, name).out_channels
         if not kept or len(set(kept)) < len(kept) or not set(kept) <= set(range(channels)):
             raise ValueError(f"{name} has channels 0 to {channels - 1}, each once; asked to keep {kept}.")
     inputs = example if isinstance(example, tuple) else (example,)
+    if not all(isinstance(x, Tensor) and x.numel() for x in inputs):
+        raise ValueError("The example must be a tensor, or a tuple of them, of at least one image.")
+    inputs = tuple(x.clone() for x in inputs)
     with torch.no_grad():
         copy.deepcopy(model).eval()(*inputs)  # what cannot run says so itself
     if reason := objection(model, keep, inputs):

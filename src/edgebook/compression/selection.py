@@ -13,8 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from edgebook.compression.arguments import check_finite, check_masks, whole
+from edgebook.compression.arguments import check_finite, check_masks
 from edgebook.compression.masks import Masks, count_alive, prunable_weights
+from edgebook.measure.arguments import whole
 
 Scope = Literal["global", "layer"]
 
@@ -58,7 +59,7 @@ def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, T
     order = flat(scores).sort(descending=True, stable=True).indices
     if masks is not None:
         order = order[flat(masks)[order]]  # of those that are alive
-    if not 0 <= whole("count", count) <= len(order):
+    if not 0 <= whole("count", count, None) <= len(order):
         raise ValueError(f"count must lie between 0 and the {len(order)} weights that are alive, got {count}.")
     kept = torch.zeros(sum(score.numel() for score in scores.values()), dtype=torch.bool, device=device)
     kept[order[:count]] = True

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from edgebook.compression.arguments import check_finite
 from edgebook.compression.masks import prunable_weights
 
 
+@torch.inference_mode(mode=False)
 def snip_scores(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -49,19 +49,26 @@ def snip_scores(
     ValueError
         There is no batch, or a score is not finite; and as in `prunable_weights`.
     """
-    weights = {name: weight.detach().requires_grad_() for name, weight in prunable_weights(model).items()}
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # statistics move in these
+    weights = prunable_weights(model)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     wide = {name: torch.promote_types(weight.dtype, torch.float32) for name, weight in weights.items()}
     totals = {name: torch.zeros_like(weight, dtype=wide[name]) for name, weight in weights.items()}
+    frozen = [weight.requires_grad_() for weight in weights.values() if not weight.requires_grad]
     seen = 0
-    for images, labels in batches:
-        with torch.enable_grad():
-            value = loss(functional_call(model, (weights, buffers), (images,)), labels)
-            gradients = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
-        for name, gradient in zip(weights, gradients, strict=True):
-            if gradient is not None:
-                totals[name] = totals[name] + len(images) * gradient.to(wide[name])
-        seen += len(images)
+    try:
+        for images, labels in batches:
+            with torch.enable_grad():
+                gradients = torch.autograd.grad(loss(model(images), labels), list(weights.values()), allow_unused=True)
+            for name, gradient in zip(weights, gradients, strict=True):
+                if gradient is not None:
+                    totals[name] += len(images) * gradient.to(wide[name])
+            seen += len(images)
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
     if seen == 0:
         raise ValueError("At least one image is needed for a gradient.")
     scores = {name: (weight.detach() * totals[name] / seen).abs() for name, weight in weights.items()}

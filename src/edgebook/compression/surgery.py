@@ -19,10 +19,7 @@ def cut(model: nn.Module, keep: Keep, inputs: tuple[Tensor, ...]) -> nn.Module:
     from torch_pruning import prune_conv_out_channels
 
     slim = copy.deepcopy(model).eval()  # traced in evaluation mode: one image has no batch variance
-    for parameter in slim.parameters():
-        parameter.requires_grad_(
-            parameter.is_floating_point() or parameter.is_complex()
-        )  # the tracer follows gradients
+    _followed(slim)
     for name, kept in keep.items():
         module, channels = slim.get_submodule(name), model.get_submodule(name).out_channels
         dropped = sorted(set(range(channels)) - set(kept))
@@ -46,7 +43,7 @@ def objection(model: nn.Module, keep: Keep, inputs: tuple[Tensor, ...]) -> str |
     for tensor in (*whole.parameters(), *whole.buffers()):
         if tensor.is_floating_point():
             tensor.data.add_(_disturbance(tensor, draws))
-    inputs = tuple(x.double() + _disturbance(x[0], draws) if x.is_floating_point() else x for x in inputs)
+    inputs = tuple(x.double() + _disturbance(x, draws) if x.is_floating_point() else x for x in inputs)
     try:
         idle = _idle(whole, inputs)
     except Exception:
@@ -104,7 +101,7 @@ def _same(whole: Tensor, part: Tensor, keep: Keep) -> bool:
     if whole.shape != part.shape:
         lost = [sorted(kept) for kept in keep.values() if len(kept) == part.shape[1] and max(kept) < whole.shape[1]]
         return any(_same(whole[:, kept], part, {}) for kept in lost)
-    if not whole.is_floating_point():
+    if not (whole.is_floating_point() or whole.is_complex()):
         return torch.equal(whole, part)
     return torch.allclose(whole, part, rtol=0, atol=1e-9 * float(whole.abs().amax()))
 

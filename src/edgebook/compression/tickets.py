@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgebook.compression.arguments import check_masks, whole
+from edgebook.compression.arguments import check_masks
 from edgebook.compression.masks import Masks, apply_masks, dense_masks, named_parameters, sparsity
 from edgebook.compression.selection import Scope, prune_by_magnitude
+from edgebook.measure.arguments import whole
 
 Train = Callable[[int, Masks, Callable[[int], None]], Any]
 
@@ -108,8 +109,7 @@ def iterative_pruning(
         Fewer than one round, a negative epoch, or a first round that ends before the epoch to rewind to; and as in
         `prune_by_magnitude`, before the first training.
     """
-    if whole("rounds", rounds) < 1 or whole("rewind_epoch", rewind_epoch) < 0:
-        raise ValueError(f"rounds must be at least 1 and rewind_epoch at least 0, got {rounds} and {rewind_epoch}.")
+    rounds, rewind_epoch = whole("rounds", rounds), whole("rewind_epoch", rewind_epoch, 0)
     kept: dict[str, Tensor] = copy_parameters(model) if rewind_epoch == 0 else {}
 
     def on_epoch(epoch: int) -> None:
