@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -93,7 +95,12 @@ def test_bad_requests_are_named() -> None:
         ("same names and shapes", lambda: mask_distance(one, {"v": one["w"]})),
         ("at least one entry", lambda: mask_distance({}, {})),
         ("window", lambda: is_early_bird([one], window=1)),
+        ("window must be a whole number", lambda: is_early_bird([one] * 3, window=2.0)),
+        ("tolerance", lambda: is_early_bird([one] * 5, tolerance=math.nan)),
         ("done", lambda: cosine_rate(1.2, 0.1)),
+        ("done", lambda: cosine_rate(math.nan, 0.1)),
+        ("finite", lambda: cosine_rate(0.5, math.nan)),
+        ("finite", lambda: cosine_rate(0.5, 0.1, speed=math.inf)),
     ]:
         with pytest.raises(ValueError, match=words):
             act()

@@ -158,7 +158,10 @@ def test_bad_requests_are_named() -> None:
         ("finite", lambda: divergence_curve(logits / 0)),
         ("2 or more", lambda: divergence_curve(logits[:1])),
         ("threshold", lambda: pick_timestep([1.0], threshold=-1)),
+        ("threshold", lambda: pick_timestep([1.0], threshold=math.nan)),
         ("at least one value", lambda: pick_timestep([])),
+        ("finite", lambda: pick_timestep([1.0, math.nan, 0.0])),
+        ("finite", lambda: normalise_curve([math.inf, 0.0])),
     ]:
         with pytest.raises(ValueError, match=words):
             act()

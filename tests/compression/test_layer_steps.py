@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -60,6 +61,8 @@ def test_a_search_that_warms_up_at_all_steps_saves_less_than_the_bound() -> None
 @pytest.mark.parametrize(("arguments", "words"), [
     ((0, 5), "at least 1"),
     ((3, 0), "at least 1"),
+    ((2.5, 3), "layers must be a whole number"),
+    ((3, True), "steps must be a whole number"),
 ])  # fmt: skip
 def test_networks_of_nothing_are_refused(arguments: tuple[int, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -67,5 +70,6 @@ def test_networks_of_nothing_are_refused(arguments: tuple[int, int], words: str)
 
 
 def test_negative_phases_are_refused() -> None:
-    with pytest.raises(ValueError, match="negative"):
-        search_layer_steps([SearchPhase(-1, 10, 5)], 3)
+    for phase in (SearchPhase(-1, 10, 5), SearchPhase(math.nan, 10, 5), SearchPhase(1, math.inf, 5)):
+        with pytest.raises(ValueError, match="finite and not negative"):
+            search_layer_steps([phase], 3)

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,13 +16,19 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from edgebook.compression import (
+    copy_parameters,
     count_alive,
     dense_masks,
     hold_masks,
+    is_early_bird,
+    keep_largest,
     layer_density,
+    mask_distance,
     pack_masks,
     prunable_weights,
+    prune_by_magnitude,
     random_masks,
+    rewind,
     sparsity,
     unpack_masks,
 )
@@ -67,6 +74,34 @@ def test_a_lone_layer_and_a_shared_weight() -> None:
     tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     tied[1].weight = tied[0].weight
     assert list(prunable_weights(tied)) == ["0.weight"]
+
+
+class Tied(nn.Module):
+    """Embedding and read-out share one weight, as in language models."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(10, 4), nn.Linear(4, 10, bias=False)
+        self.out.weight = self.embedding.weight
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        return self.out(self.embedding(words))
+
+
+def test_a_weight_that_is_shared_with_another_kind_of_layer_has_one_name_everywhere() -> None:
+    model = Tied()
+    masks = prune_by_magnitude(model, dense_masks(model), 0.5)
+    assert list(masks) == [name for name, _ in model.named_parameters()] == ["embedding.weight"]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    hold_masks(optimizer, model, masks)
+    F.cross_entropy(model(torch.arange(10)), torch.arange(10)).backward()
+    optimizer.step()
+    smallest = masks["embedding.weight"].logical_not()
+    assert int(smallest.sum()) == 20
+    assert model.embedding.weight is model.out.weight
+    assert not model.out.weight[smallest].any()
+    with pytest.raises(ValueError, match=r"no parameter named out\.weight"):
+        apply_masks(model, {"out.weight": smallest})
 
 
 def test_one_dimensional_and_transposed_convolutions_count() -> None:
@@ -192,6 +227,24 @@ def test_masks_survive_json(shape: list[int], seed: int) -> None:
     assert torch.equal(again["a.weight"], mask)
 
 
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"shape": [2, 5], "bits": "/8A="}, None),
+        ({"shape": [2, 5], "bits": "/w=="}, "1 bytes"),
+        ({"shape": [2, 5], "bits": "/8AA"}, "3 bytes"),
+        ({"shape": [-2, -5], "bits": "/8A="}, "2 bytes for the shape"),
+        ({"shape": [2, 5], "bits": "/8*A="}, "base64|Non-base64|Only base64|Incorrect padding"),
+    ],
+)
+def test_packed_masks_of_another_length_are_refused(entry: dict, words: str | None) -> None:
+    if words is None:
+        assert unpack_masks({"w": entry})["w"].all()
+    else:
+        with pytest.raises(ValueError, match=words):
+            unpack_masks({"w": entry})
+
+
 def test_packed_masks_take_a_bit_a_weight() -> None:
     packed = pack_masks({"w": torch.ones(800, dtype=torch.bool)})
     assert len(packed["w"]["bits"]) == -(-100 // 3) * 4  # 100 bytes in base64
@@ -211,9 +264,39 @@ def test_channels_last_weights_are_masked_entry_by_entry() -> None:
     ({"nothing": torch.ones(1, dtype=torch.bool)}, "no parameter named nothing"),
     ({"weight": torch.ones(1, 2)}, "must be bool of the shape"),
     ({"weight": torch.ones(2, 1, dtype=torch.bool)}, "must be bool of the shape"),
+    ({"weight": np.ones((1, 2), dtype=bool)}, "must be bool of the shape .* got ndarray"),
 ])  # fmt: skip
 def test_masks_that_do_not_fit_are_refused(masks: Masks, words: str) -> None:
     model = nn.Linear(2, 1)
     for act in (lambda: apply_masks(model, masks), lambda: hold_masks(torch.optim.SGD([model.weight]), model, masks)):
         with pytest.raises(ValueError, match=words):
             act()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.int64])
+def test_masks_of_zeros_and_ones_are_refused_in_one_sentence_everywhere(dtype: torch.dtype) -> None:
+    model = nn.Linear(3, 2)
+    good = dense_masks(model)
+    masks = {name: mask.to(dtype) for name, mask in good.items()}
+    for act in (
+        lambda: apply_masks(model, masks),
+        lambda: hold_masks(torch.optim.SGD(model.parameters()), model, masks),
+        lambda: rewind(model, copy_parameters(model), masks),
+        lambda: prune_by_magnitude(model, masks, 0.5),
+        lambda: keep_largest({"weight": torch.ones(2, 3)}, 1, masks),
+        lambda: random_masks(masks, torch.Generator()),
+        lambda: count_alive(masks),
+        lambda: sparsity(masks),
+        lambda: layer_density(masks),
+        lambda: pack_masks(masks),
+        lambda: mask_distance(masks, good),
+        lambda: mask_distance(good, masks),
+        lambda: is_early_bird([good, masks], window=2),
+    ):
+        with pytest.raises(ValueError, match=rf"The mask of weight must be bool.*got {str(dtype)[6:]} of \(2, 3\)"):
+            act()
+
+
+def test_an_empty_layer_has_no_density() -> None:
+    with pytest.raises(ValueError, match="Every mask must hold at least one entry"):
+        layer_density({"full": torch.ones(1, dtype=torch.bool), "empty": torch.ones(0, dtype=torch.bool)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -120,6 +121,26 @@ def test_repeated_pruning_counts_survivors_and_follows_pytorchs() -> None:
         assert torch.equal(layer.weight_mask.bool(), mask)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.bool])
+def test_scores_of_any_real_type_are_ranked_alike(dtype: torch.dtype) -> None:
+    scores = {"a": torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=dtype), "b": torch.tensor([1.0, 0.0])}
+    masks = {"a": torch.tensor([[True, False], [True, True]]), "b": torch.tensor([True, False])}
+    kept = keep_largest(scores, np.int64(3), masks)
+    assert [mask.tolist() for mask in kept.values()] == [[[True, False], [True, False]], [True, False]]
+
+
+def test_complex_weights_are_pruned_by_their_size() -> None:
+    model = nn.Linear(3, 1, dtype=torch.complex64)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[3.0 + 0j, -4j, 3 + 3j]]))
+    assert prune_by_magnitude(model, dense_masks(model), 1 / 3)["weight"].tolist() == [[False, True, True]]
+
+
+def test_a_fraction_of_numpy_prunes_as_many() -> None:
+    assert count_kept(10**7, np.float64(0.3)) == count_kept(10**7, 0.3) == 7 * 10**6
+    assert count_kept(np.int64(10), 0.25) == 7
+
+
 def test_zeros_that_are_alive_are_not_taken_for_pruned() -> None:
     model = nn.Linear(4, 1)
     with torch.no_grad():
@@ -208,14 +229,23 @@ def test_a_pruned_network_of_no_weights_still_runs() -> None:
 
 
 def test_bad_requests_are_named() -> None:
-    scores, model = {"a": torch.tensor([1.0, 2.0])}, nn.Linear(2, 1)
+    scores, model, broken = {"a": torch.tensor([1.0, 2.0])}, nn.Linear(2, 1), nn.Linear(2, 1)
+    nn.init.constant_(broken.weight, math.inf)
     one = {"a": torch.tensor([True, False])}
     for words, act in [
         ("between 0 and the 1", lambda: keep_largest(scores, 2, one)),
         ("between 0 and the 2", lambda: keep_largest(scores, -1)),
         ("same names", lambda: keep_largest(scores, 1, {"b": one["a"]})),
         ("must be scores", lambda: keep_largest({}, 0)),
-        ("finite", lambda: keep_largest({"a": torch.tensor([1.0, math.nan])}, 1)),
+        ("The scores of a .* finite", lambda: keep_largest({"a": torch.tensor([1.0, math.nan])}, 1)),
+        ("The scores of a .* real", lambda: keep_largest({"a": torch.tensor([1j])}, 1)),
+        ("mask of a must be bool of the shape", lambda: keep_largest(scores, 1, {"a": one["a"][:, None]})),
+        ("mask of a must be bool of the shape", lambda: keep_largest({"a": torch.ones(2, 1)}, 1, one)),
+        ("count must be a whole number", lambda: keep_largest(scores, 1.0)),
+        ("fraction", lambda: prune_by_magnitude(model, dense_masks(model), math.nan)),
+        ("fraction", lambda: count_kept(3, math.nan)),
+        ("The scores of weight .* finite", lambda: prune_by_magnitude(broken, dense_masks(broken), 0.5)),
+        ("mask of weight must be bool of the shape", lambda: prune_by_magnitude(model, {"weight": one["a"]}, 0.5)),
         ("fraction", lambda: prune_by_magnitude(model, dense_masks(model), 1.5)),
         ("scope", lambda: prune_by_magnitude(model, dense_masks(model), 0.5, scope="row")),
         ("no prunable weight", lambda: prune_by_magnitude(model, one, 0.5)),

@@ -67,6 +67,48 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(torch.equal(g, p.grad) for g, p in zip(gradients, model.parameters(), strict=True))
 
 
+def test_frozen_weights_have_scores_too_also_without_gradients() -> None:
+    model, (x, y) = smooth_network(True).eval(), images()
+    expected = snip_scores(model, [(x, y)])
+    for parameter in list(model.parameters())[::2]:
+        parameter.requires_grad_(False)
+    with torch.no_grad():
+        scores = snip_scores(model, [(x, y)])
+    assert all(torch.equal(scores[name], expected[name]) for name in expected)
+
+
+def test_a_shared_weight_is_scored_once_by_all_its_uses() -> None:
+    first, second = nn.Linear(2, 2, bias=False).double(), nn.Linear(2, 2, bias=False).double()
+    second.weight = first.weight
+    x, weight = torch.tensor([[1.0, 2.0]]).double(), first.weight.detach().clone().requires_grad_()
+    (F.linear(F.linear(x, weight), weight)).sum().backward()
+    scores = snip_scores(nn.Sequential(first, second), [(x, x)], loss=lambda out, _: out.sum())
+    assert list(scores) == ["0.weight"]
+    torch.testing.assert_close(scores["0.weight"], (weight * weight.grad).abs().detach())
+
+
+def test_scores_of_half_precision_do_not_vanish() -> None:
+    """A weight of 1e-4 and a gradient of 1e-5: their product is 0 in float16."""
+    model, x = nn.Linear(1, 1, bias=False).half(), torch.full((2, 1), 1e-5).half()
+    nn.init.constant_(model.weight, 1e-4)
+    scores = snip_scores(model, [(x, x)], loss=lambda out, _: out.mean())
+    assert scores["weight"].item() == pytest.approx(1e-9, rel=0.02)
+
+
+def test_scores_that_are_not_finite_are_refused_by_name() -> None:
+    model = nn.Sequential(nn.Linear(1, 1))
+    with pytest.raises(ValueError, match=r"The scores of 0\.weight must be .* finite"):
+        snip_scores(model, [(torch.full((2, 1), float("inf")), torch.zeros(2))], loss=lambda out, _: out.mean())
+
+
+def test_a_pass_that_fails_leaves_the_network_as_it_was() -> None:
+    model, (x, y) = smooth_network(True).train(), images()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(RuntimeError, match="channels"):
+        snip_scores(model, [(x, y), (x.expand(-1, 2, -1, -1), y)])
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
 def test_a_layer_that_the_loss_does_not_see_scores_zero() -> None:
     class Blind(nn.Module):
         def __init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -197,3 +198,24 @@ def test_searches_that_make_no_sense_are_refused(options: dict[str, Any], words:
 def test_a_copy_of_another_network_is_refused() -> None:
     with pytest.raises(ValueError, match="other parameters"):
         rewind(network(), copy_parameters(nn.Linear(2, 2)), {})
+
+
+def test_a_copy_of_other_shapes_is_refused_and_changes_nothing() -> None:
+    """PyTorch would repeat one row over all of a weight."""
+    model = nn.Linear(3, 2)
+    before = copy_parameters(model)
+    for kept, masks in (
+        (before | {"weight": torch.zeros(1, 3)}, {}),
+        ({name: value + 1 for name, value in before.items()}, {"weight": torch.ones(2, 3)}),
+    ):
+        with pytest.raises(ValueError, match="weight"):
+            rewind(model, kept, masks)
+        assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
+
+
+@pytest.mark.parametrize("options", [{"fraction": math.nan}, {"fraction": 1.2}, {"scope": "row"}])
+def test_what_cannot_be_pruned_is_refused_before_the_first_training(options: dict[str, Any]) -> None:
+    model, log = network(), []
+    with pytest.raises(ValueError, match=r"fraction|scope"):
+        next(iterative_pruning(model, trainer(model, 1, log), rounds=2, **options))
+    assert log == []

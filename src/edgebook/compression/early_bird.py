@@ -16,6 +16,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from edgebook.compression.arguments import check_masks
+from edgebook.measure.arguments import whole
+
 
 def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
     """Return the share of entries in which two masks differ (their normalised Hamming distance).
@@ -31,14 +34,16 @@ def mask_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> 
     Raises
     ------
     ValueError
-        Names or shapes differ, or there is no entry.
+        Names or shapes differ, there is no entry, or a mask is no bool tensor.
     """
+    check_masks(first)
+    check_masks(second)
     if set(first) != set(second) or any(first[name].shape != second[name].shape for name in first):
         raise ValueError("Masks can be compared only where they have the same names and shapes.")
     total = sum(mask.numel() for mask in first.values())
     if total == 0:
         raise ValueError("Masks must hold at least one entry.")
-    return sum(int((first[name] != second[name]).count_nonzero()) for name in first) / total
+    return sum(int((first[name] != second[name].to(first[name].device)).count_nonzero()) for name in first) / total
 
 
 def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, tolerance: float = 0.02) -> bool:
@@ -57,10 +62,11 @@ def is_early_bird(history: Sequence[Mapping[str, Tensor]], *, window: int = 5, t
     Raises
     ------
     ValueError
-        The window is below 2.
+        The window is below 2, or the tolerance negative; and as in `mask_distance`.
     """
-    if window < 2:
-        raise ValueError(f"window must be at least 2, got {window}.")
+    window = whole("window", window, 2)
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must not be negative, got {tolerance}.")
     if len(history) < window:
         return False
     *older, newest = history[-window:]
@@ -83,8 +89,8 @@ def cosine_rate(done: float, peak: float, *, speed: float = 1.0) -> float:
     Raises
     ------
     ValueError
-        A share outside [0, 1].
+        A share outside [0, 1], or a rate or speed that is not finite.
     """
-    if not 0 <= done <= 1:
-        raise ValueError(f"done must lie between 0 and 1, got {done}.")
+    if not 0 <= done <= 1 or not math.isfinite(peak * speed):
+        raise ValueError(f"done must lie between 0 and 1, peak and speed be finite, got {done}, {peak} and {speed}.")
     return peak * (0.5 + 0.5 * math.cos(math.pi * speed * done))

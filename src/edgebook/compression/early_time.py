@@ -76,9 +76,9 @@ def pick_timestep(curve: list[float], *, threshold: float = 0.6) -> int:
     Raises
     ------
     ValueError
-        An empty curve or a negative threshold.
+        A threshold that is negative or NaN; and as in `normalise_curve`.
     """
-    if threshold < 0:
+    if not threshold >= 0:
         raise ValueError(f"threshold must not be negative, got {threshold}.")
     below = [value < threshold for value in normalise_curve(curve)]
     if curve[0] == 0:
@@ -100,10 +100,10 @@ def normalise_curve(curve: list[float]) -> list[float]:
     Raises
     ------
     ValueError
-        An empty curve.
+        An empty curve, or one that is not finite.
     """
-    if not curve:
-        raise ValueError("A curve has at least one value.")
+    if not curve or not torch.isfinite(torch.tensor(curve)).all():
+        raise ValueError(f"A curve has at least one value and finite ones alone, got {curve}.")
     return [value / curve[0] if curve[0] else 0.0 for value in curve]
 
 

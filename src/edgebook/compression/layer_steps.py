@@ -11,8 +11,11 @@ T' instead of T saves at most :math:`N(T) / N(T') < T / T'`: about 1.62 for 5 la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from edgebook.measure.arguments import whole
 
 
 class SearchPhase(NamedTuple):
@@ -25,9 +28,7 @@ class SearchPhase(NamedTuple):
 
 def image_layer_steps(layers: int, steps: int) -> int:
     """Count the layer-steps N(T) of one forward pass of one image."""
-    if layers < 1 or steps < 1:
-        raise ValueError(f"layers and steps must be at least 1, got {layers} and {steps}.")
-    return 1 + (layers - 1) * steps
+    return 1 + (whole("layers", layers) - 1) * whole("steps", steps)
 
 
 def search_layer_steps(phases: Sequence[SearchPhase], layers: int) -> float:
@@ -47,8 +48,8 @@ def search_layer_steps(phases: Sequence[SearchPhase], layers: int) -> float:
     ValueError
         No layer, no step, or a negative number of epochs or images.
     """
-    if any(phase.epochs < 0 or phase.images < 0 for phase in phases):
-        raise ValueError("Epochs and images must not be negative.")
+    if not all(0 <= phase.epochs < math.inf and 0 <= phase.images < math.inf for phase in phases):
+        raise ValueError("Epochs and images must be finite and not negative.")
     return sum(phase.epochs * phase.images * image_layer_steps(layers, phase.steps) for phase in phases)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgebook.compression.early_bird import cosine_rate
-from edgebook.compression.masks import hold_masks
+from edgebook.compression.holding import hold_masks
 from edgebook.networks.training import fit
 
 

@@ -10,18 +10,28 @@ Here a pruned network is an ordinary network with zeros in it.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch.nn.parameter import is_lazy
+
+from edgebook.compression.arguments import check_masks
 
 Masks = dict[str, Tensor]
 
 _PRUNABLE = (nn.Linear, nn.modules.conv._ConvNd)
+
+
+def named_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return all parameters, each under the name that PyTorch gives it first; refuse those without values."""
+    found = dict(model.named_parameters())
+    for name, parameter in found.items():
+        if is_lazy(parameter) or parameter.is_meta:
+            raise ValueError(
+                f"{name} has no values yet: a lazy layer must have run, and none may be on the meta device."
+            )
+    return found
 
 
 def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -33,12 +43,27 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
     Returns
     -------
-    dict of str to torch.nn.Parameter, by name, in the order of the modules; a weight that two layers share counts once
+    dict of str to torch.nn.Parameter
+        In the order of the modules, under their names in `model.named_parameters()`; a weight that several layers
+        share counts once.
+
+    Raises
+    ------
+    ValueError
+        A weight has no values yet, is of whole numbers, or is no parameter but computed from others.
     """
+    names = {parameter: name for name, parameter in named_parameters(model).items()}
     found: dict[str, nn.Parameter] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, _PRUNABLE) and all(module.weight is not known for known in found.values()):
-            found[f"{name}.weight" if name else "weight"] = module.weight
+    for path, module in model.named_modules():
+        if isinstance(module, _PRUNABLE):
+            weight = dict(module.named_parameters(recurse=False)).get("weight")
+            if weight is None or not (weight.is_floating_point() or weight.is_complex()):
+                raise ValueError(
+                    f"{f'{path}.weight'.lstrip('.')} must be a floating-point parameter. Where weight norm, spectral "
+                    "norm or PyTorch's pruning computes it from others, make it one with `torch.nn.utils.prune.remove` "
+                    "or `torch.nn.utils.parametrize.remove_parametrizations`."
+                )
+            found[names[weight]] = weight
     return found
 
 
@@ -58,41 +83,11 @@ def dense_masks(model: nn.Module) -> Masks:
 
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """Set the pruned weights of a network to zero, in place; raises what `hold_masks` does."""
+    weights = named_parameters(model)
+    check_masks(masks, weights)
     with torch.no_grad():
-        for weight, mask in _pairs(model, masks):
-            weight.masked_fill_(~mask.to(weight.device), 0.0)  # not a product, which would keep NaN and make -0
-
-
-def hold_masks(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) -> RemovableHandle:
-    """Set pruned weights to zero now and after every step of an optimiser, whatever it does in a step.
-
-    Masking gradients is not enough: momentum, the moments of Adam and decoupled weight decay move weights whose
-    gradient is zero. (One that evaluates the loss several times in a step, as L-BFGS, sees others in between.)
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer, any optimiser of the model's parameters
-    model : torch.nn.Module
-    masks : mapping of str to Tensor, weights without a mask are free
-
-    Returns
-    -------
-    torch.utils.hooks.RemovableHandle, its `remove` lets the weights go
-
-    Raises
-    ------
-    ValueError
-        A name is no parameter of the model, or a mask is no bool tensor of its shape.
-    """
-    apply_masks(model, masks)
-    pairs = [(weight, ~mask.to(weight.device)) for weight, mask in _pairs(model, masks)]
-
-    @torch.no_grad()
-    def zero(*_: object) -> None:
-        for weight, pruned in pairs:
-            weight.masked_fill_(pruned, 0.0)
-
-    return optimizer.register_step_post_hook(zero)
+        for name, mask in masks.items():  # not a product, which would keep NaN and make -0
+            weights[name].masked_fill_(~mask.to(weights[name].device), 0.0)
 
 
 def count_alive(masks: Mapping[str, Tensor]) -> int:
@@ -105,7 +100,13 @@ def count_alive(masks: Mapping[str, Tensor]) -> int:
     Returns
     -------
     int
+
+    Raises
+    ------
+    ValueError
+        A mask is no bool tensor.
     """
+    check_masks(masks)
     return sum(int(mask.count_nonzero()) for mask in masks.values())
 
 
@@ -123,17 +124,17 @@ def sparsity(masks: Mapping[str, Tensor]) -> float:
     Raises
     ------
     ValueError
-        The masks hold no entry.
+        The masks hold no entry, or one is no bool tensor.
 
     Examples
     --------
     >>> sparsity({"a": torch.tensor([True, False]), "b": torch.tensor([True, True])})
     0.25
     """
-    total = sum(mask.numel() for mask in masks.values())
+    alive, total = count_alive(masks), sum(mask.numel() for mask in masks.values())
     if total == 0:
         raise ValueError("Masks must hold at least one entry.")
-    return 1 - count_alive(masks) / total
+    return 1 - alive / total
 
 
 def layer_density(masks: Mapping[str, Tensor]) -> dict[str, float]:
@@ -146,55 +147,13 @@ def layer_density(masks: Mapping[str, Tensor]) -> dict[str, float]:
     Returns
     -------
     dict of str to float, 0 to 1, by the name of the weight
+
+    Raises
+    ------
+    ValueError
+        A mask holds no entry, or is no bool tensor.
     """
+    check_masks(masks)
+    if not all(mask.numel() for mask in masks.values()):
+        raise ValueError("Every mask must hold at least one entry.")
     return {name: int(mask.count_nonzero()) / mask.numel() for name, mask in masks.items()}
-
-
-def pack_masks(masks: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """Write masks as JSON values, one bit a weight.
-
-    Parameters
-    ----------
-    masks : mapping of str to Tensor
-
-    Returns
-    -------
-    dict of str to dict, for each name its ``shape``, and its ``bits`` in base64
-    """
-
-    def bits(mask: Tensor) -> str:
-        return base64.b64encode(np.packbits(mask.cpu().numpy().reshape(-1)).tobytes()).decode("ascii")
-
-    return {name: {"shape": list(mask.shape), "bits": bits(mask)} for name, mask in masks.items()}
-
-
-def unpack_masks(packed: Mapping[str, Mapping[str, Any]]) -> Masks:
-    """Read masks written by `pack_masks`.
-
-    Parameters
-    ----------
-    packed : mapping of str to mapping
-
-    Returns
-    -------
-    dict of str to Tensor, the masks, on the CPU
-    """
-    masks = {}
-    for name, entry in packed.items():
-        size = int(np.prod(entry["shape"], dtype=np.int64))
-        bits = np.unpackbits(np.frombuffer(base64.b64decode(entry["bits"]), dtype=np.uint8), count=size)
-        masks[name] = torch.from_numpy(bits.astype(bool)).reshape(tuple(entry["shape"]))
-    return masks
-
-
-def _pairs(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-    parameters = dict(model.named_parameters())
-    for name, mask in masks.items():
-        if name not in parameters:
-            raise ValueError(f"The model has no parameter named {name}.")
-        if mask.dtype != torch.bool or mask.shape != parameters[name].shape:
-            raise ValueError(
-                f"The mask of {name} must be bool of the shape {tuple(parameters[name].shape)}, "
-                f"got {str(mask.dtype).removeprefix('torch.')} of {tuple(mask.shape)}."
-            )
-    return [(parameters[name], mask) for name, mask in masks.items()]

@@ -13,7 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from edgebook.compression.arguments import check_finite, check_masks
 from edgebook.compression.masks import Masks, count_alive, prunable_weights
+from edgebook.measure.arguments import whole
 
 Scope = Literal["global", "layer"]
 
@@ -22,7 +24,7 @@ def count_kept(alive: int, fraction: float) -> int:
     r"""How many of `n` weights stay when a fraction `p` of them is pruned: :math:`n - \lfloor p n + 1/2 \rfloor`."""
     if not 0 <= fraction <= 1 or alive < 0:
         raise ValueError(f"fraction must lie between 0 and 1 and the count must not be negative, got {fraction}.")
-    return alive - math.floor(fraction * alive + 0.5)
+    return alive - math.floor(float(fraction) * alive + 0.5)
 
 
 def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, Tensor] | None = None) -> Masks:
@@ -41,22 +43,30 @@ def keep_largest(scores: Mapping[str, Tensor], count: int, masks: Mapping[str, T
     Raises
     ------
     ValueError
-        More are to be kept than are alive, fewer than none, no score at all, one that is not finite, or other names.
+        More are to be kept than are alive, fewer than none, no score at all, one that is not finite, or masks of other
+        names or shapes.
     """
     if not scores or (masks is not None and set(masks) != set(scores)):
         raise ValueError(f"There must be scores, and masks of the same names, got {sorted(scores)}.")
-    flat = torch.cat([score.detach().reshape(-1) for score in scores.values()])
-    if not torch.isfinite(flat).all():
-        raise ValueError("Scores must be finite.")
+    for name, score in scores.items():
+        check_finite(f"The scores of {name}", score)
+    check_masks(masks or {}, scores)
+
+    def flat(tensors: Mapping[str, Tensor]) -> Tensor:
+        return torch.cat([tensors[name].detach().reshape(-1).to(device) for name in scores])
+
+    device = next(iter(scores.values())).device
+    order = flat(scores).sort(descending=True, stable=True).indices
     if masks is not None:
-        flat = flat.masked_fill(~torch.cat([masks[name].reshape(-1) for name in scores]).to(flat.device), -math.inf)
-    alive = int(torch.isfinite(flat).sum())
-    if not 0 <= count <= alive:
-        raise ValueError(f"count must lie between 0 and the {alive} weights that are alive, got {count}.")
-    kept = torch.zeros_like(flat, dtype=torch.bool)
-    kept[flat.sort(descending=True, stable=True).indices[:count]] = True
+        order = order[flat(masks)[order]]  # of those that are alive
+    if not 0 <= whole("count", count, None) <= len(order):
+        raise ValueError(f"count must lie between 0 and the {len(order)} weights that are alive, got {count}.")
+    kept = torch.zeros(sum(score.numel() for score in scores.values()), dtype=torch.bool, device=device)
+    kept[order[:count]] = True
     parts = kept.split([score.numel() for score in scores.values()])
-    return {name: part.reshape(score.shape) for (name, score), part in zip(scores.items(), parts, strict=True)}
+    return {
+        n: part.reshape(score.shape).to(score.device) for (n, score), part in zip(scores.items(), parts, strict=True)
+    }
 
 
 def prune_by_magnitude(
@@ -78,12 +88,11 @@ def prune_by_magnitude(
     Raises
     ------
     ValueError
-        A fraction outside [0, 1], an unknown scope, or masks that do not belong to the model.
+        A fraction outside [0, 1], an unknown scope, masks that do not belong to the model, or a weight that is not
+        finite; and as in `prunable_weights`.
     """
     weights = prunable_weights(model)
-    unknown = [name for name in masks if name not in weights or weights[name].shape != masks[name].shape]
-    if unknown:
-        raise ValueError(f"The model has no prunable weight of that name and shape: {', '.join(unknown)}.")
+    check_masks(masks, weights, of="prunable weight")
     scores = {name: weights[name].detach().abs() for name in masks}
     ranked_together = {"global": [list(masks)], "layer": [[name] for name in masks]}
     if scope not in ranked_together:
@@ -116,8 +125,9 @@ def random_masks(
     Raises
     ------
     ValueError
-        Another name of a density.
+        Another name of a density, or a mask that is no bool tensor.
     """
+    check_masks(like)
     if density == "matched":
         counts = {name: int(mask.count_nonzero()) for name, mask in like.items()}
     elif density == "uniform":

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgebook.compression.arguments import check_finite
 from edgebook.compression.masks import prunable_weights
 
 
+@torch.inference_mode(mode=False)
 def snip_scores(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -32,31 +34,44 @@ def snip_scores(
 
     Parameters
     ----------
-    model : torch.nn.Module, in the mode in which the gradient is wanted; left as it was, running statistics too
+    model : torch.nn.Module
+        In the mode in which the gradient is wanted; left as it was, running statistics too. Frozen weights have scores
+        like others.
     batches : iterable of (Tensor, Tensor), images and labels; gradients are averaged before their size is taken
     loss : callable, outputs and labels to a scalar, the mean over the batch
 
     Returns
     -------
-    dict of str to Tensor, scores of the shapes of the weights, not negative
+    dict of str to Tensor, scores of the shapes of the weights, not negative, at least float32
 
     Raises
     ------
     ValueError
-        There is no batch.
+        There is no batch, or a score is not finite; and as in `prunable_weights`.
     """
     weights = prunable_weights(model)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    totals = [torch.zeros_like(weight) for weight in weights.values()]
+    wide = {name: torch.promote_types(weight.dtype, torch.float32) for name, weight in weights.items()}
+    totals = {name: torch.zeros_like(weight, dtype=wide[name]) for name, weight in weights.items()}
+    frozen = [weight.requires_grad_() for weight in weights.values() if not weight.requires_grad]
     seen = 0
-    for images, labels in batches:
-        gradients = torch.autograd.grad(loss(model(images), labels), list(weights.values()), allow_unused=True)
-        totals = [t if g is None else t + len(images) * g for t, g in zip(totals, gradients, strict=True)]
-        seen += len(images)
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
+    try:
+        for images, labels in batches:
+            with torch.enable_grad():
+                gradients = torch.autograd.grad(loss(model(images), labels), list(weights.values()), allow_unused=True)
+            for name, gradient in zip(weights, gradients, strict=True):
+                if gradient is not None:
+                    totals[name] += len(images) * gradient.to(wide[name])
+            seen += len(images)
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])
     if seen == 0:
         raise ValueError("At least one image is needed for a gradient.")
-    pairs = zip(weights.items(), totals, strict=True)
-    return {name: (weight.detach() * total / seen).abs() for (name, weight), total in pairs}
+    scores = {name: (weight.detach() * totals[name] / seen).abs() for name, weight in weights.items()}
+    for name, score in scores.items():
+        check_finite(f"The scores of {name}", score)
+    return scores

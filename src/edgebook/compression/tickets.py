@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgebook.compression.masks import Masks, apply_masks, dense_masks, sparsity
+from edgebook.compression.arguments import check_masks
+from edgebook.compression.masks import Masks, apply_masks, dense_masks, named_parameters, sparsity
 from edgebook.compression.selection import Scope, prune_by_magnitude
+from edgebook.measure.arguments import whole
 
 Train = Callable[[int, Masks, Callable[[int], None]], Any]
 
@@ -30,7 +32,7 @@ def copy_parameters(model: nn.Module) -> dict[str, Tensor]:
     -------
     dict of str to Tensor
     """
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    return {name: parameter.detach().clone() for name, parameter in named_parameters(model).items()}
 
 
 def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> None:
@@ -48,11 +50,14 @@ def rewind(model: nn.Module, parameters: Mapping[str, Tensor], masks: Mapping[st
     Raises
     ------
     ValueError
-        The names are not those of the model's parameters, or masks do not fit.
+        Names or shapes are not those of the model's parameters, or masks do not fit; the model is then unchanged.
     """
-    own = dict(model.named_parameters())
-    if set(own) != set(parameters):
-        raise ValueError(f"The copy has other parameters than the model: {sorted(set(own) ^ set(parameters))}.")
+    own = named_parameters(model)
+    shapes, copied = ({(name, values.shape) for name, values in some.items()} for some in (own, parameters))
+    if shapes != copied:
+        others = sorted({name for name, _ in shapes ^ copied})
+        raise ValueError(f"The copy has other parameters than the model: {others}.")
+    check_masks(masks, own)
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(parameters[name])
@@ -101,10 +106,10 @@ def iterative_pruning(
     Raises
     ------
     ValueError
-        Fewer than one round, a negative epoch, or a first round that ends before the epoch to rewind to.
+        Fewer than one round, a negative epoch, or a first round that ends before the epoch to rewind to; and as in
+        `prune_by_magnitude`, before the first training.
     """
-    if rounds < 1 or rewind_epoch < 0:
-        raise ValueError(f"rounds must be at least 1 and rewind_epoch at least 0, got {rounds} and {rewind_epoch}.")
+    rounds, rewind_epoch = whole("rounds", rounds), whole("rewind_epoch", rewind_epoch, 0)
     kept: dict[str, Tensor] = copy_parameters(model) if rewind_epoch == 0 else {}
 
     def on_epoch(epoch: int) -> None:
@@ -112,6 +117,7 @@ def iterative_pruning(
             kept.update(copy_parameters(model))
 
     masks = dense_masks(model)
+    prune_by_magnitude(model, masks, fraction, scope=scope)  # what it refuses is refused before the training
     for index in range(rounds):
         if index > 0:
             masks = prune_by_magnitude(model, masks, fraction, scope=scope)
