@@ -42,6 +42,9 @@ ALLOWED: dict[str, set[str]] = {
         "spiking.empirical_fisher(method)", "spiking.true_fisher(method)",
     },
     "how much is drawn at random": {"spiking.true_fisher(draws)"},
+    "what is drawn at random": {
+        "federated.dirichlet(seed)", "federated.shards(seed)", "networks.CharacterDecoder(seed)",
+    },
     "what another chip than the paper's is made of": {
         "crossbar.Layout(weight_bits)", "crossbar.Layout(cell_bits)", "crossbar.CrossbarConfig(linear)",
     },
