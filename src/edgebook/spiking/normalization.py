@@ -122,9 +122,9 @@ class StepBatchNorm(_BatchNorm):
         mean, var = self._statistics()
         if not self.training and mean is not None:
             return self._pooled(x, self.weight)
-        parts = zip(_steps(x), self._momenta(len(x)), strict=True)
-        steps = [self._normalised(y, mean, var, self.weight, momentum) for y, momentum in parts]  # (B, C, ...) each
-        return torch.cat(steps).view(x.shape)
+        momenta = self._momenta(len(x))
+        steps = [self._normalised(y, mean, var, self.weight, m) for y, m in zip(_steps(x), momenta, strict=True)]
+        return torch.cat(steps).view(x.shape)  # T times (B, C, ...)
 
 
 class ThresholdBatchNorm(_BatchNorm):
@@ -174,5 +174,6 @@ class TemporalBatchNorm(_BatchNorm):
         if len(x) > len(self.weight):
             raise ValueError(f"This batch norm knows {len(self.weight)} steps, got a sequence of {len(x)}.")
         mean, var = (repeat(None) if of_steps is None else of_steps for of_steps in self._statistics())
-        parts = zip(_steps(x), mean, var, self.weight, self._momenta(len(x)), strict=False)
+        momenta = self._momenta(len(x))
+        parts = zip(_steps(x), mean, var, self.weight, momenta, strict=False)
         return torch.cat([self._normalised(*part) for part in parts]).view(x.shape)  # T times (B, C, ...)
