@@ -91,6 +91,9 @@ def test_straight_through_gradient_is_that_of_the_spikes_times_the_gain(
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"std": 0.0}, "std and gain must be above 0"),
         ({"gain": -1.0}, "std and gain must be above 0"),
+        ({"std": float("inf")}, "above 0, and finite"),
+        ({"mean": float("nan")}, "above 0, and finite as mean is"),
+        ({"steps": 2.0}, "steps must be a whole number"),
     ],
 )
 def test_refuses(network: torch.nn.Module, changed: dict, sentence: str) -> None:

@@ -74,6 +74,7 @@ def test_below_the_floor_the_gradient_turns_round() -> None:
     [
         ((4, 3), 4, [1.0] * 4, 0.0, r"steps, batch, classes.*\(4, 3\)"),
         ((2, 4, 3), 5, [1.0] * 2, 0.0, r"labels \(batch,\), got \(2, 4, 3\) and \(5,\)"),
+        ((2, 0, 3), 0, [1.0] * 2, 0.0, r"none of them 0, .* got \(2, 0, 3\)"),
         ((2, 4, 3), 4, [1.0] * 3, 0.0, "2 weights are needed"),
         ((2, 4, 3), 4, [1.0, -1.0], 0.0, "none below 0"),
         ((2, 4, 3), 4, [0.0, 0.0], 0.0, "not all 0"),

@@ -125,6 +125,13 @@ def test_export(row: Row) -> None:
     torch.testing.assert_close(torch.export.export(layer, (row.x,)).module()(row.x), wanted.outputs)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pure
+def test_trace(row: Row) -> None:
+    layer, wanted = plainly(row, False)
+    assert torch.equal(torch.jit.trace(layer, row.x)(row.x), wanted.outputs)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @modes
 @pure

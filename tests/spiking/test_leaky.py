@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -242,3 +243,17 @@ def test_only_a_lif_itself_converts() -> None:
     for neuron in (Mine(0.5), snn.Leaky(0.5)):
         with pytest.raises(ValueError, match="exactly a LIF, got"):
             to_leaky(neuron)
+
+
+def test_a_loop_keeps_nothing_of_a_sequence() -> None:
+    """What snnTorch remembers hangs on the graph, and could neither be copied nor forgotten."""
+    loop = LeakyLoop(snn.Leaky(0.5))
+    x = currents().requires_grad_()
+    wanted = loop(x)
+    assert not loop.leaky.mem.requires_grad
+    assert torch.equal(copy.deepcopy(loop)(x), wanted) and torch.equal(loop(x), wanted)
+
+
+def test_a_loop_needs_a_step() -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        LeakyLoop(snn.Leaky(0.5))(torch.ones(0, 3))

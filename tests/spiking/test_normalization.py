@@ -258,6 +258,7 @@ def test_a_norm_of_samples_cannot_take_its_place(make: Any) -> None:
     """Channels would be taken for samples: with as many of one as of the other, nothing would fail."""
     with pytest.raises(ValueError, match=r"no norm of samples .*such as SyncBatchNorm, can take its place"):
         nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(make()))
+    assert not hasattr(make(), "num_features")
 
 
 def test_the_shared_norm_can_be_folded_into_a_convolution() -> None:

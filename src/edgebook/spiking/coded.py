@@ -7,6 +7,7 @@ An attack must reach through the coding, and has to be bounded before it: hence 
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -75,8 +76,8 @@ class CodedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         one_of("coding", coding, get_args(Coding))
-        if not (std > 0 and gain > 0):
-            raise ValueError(f"std and gain must be above 0, got {std} and {gain}.")
+        if not (0 < std < math.inf and 0 < gain < math.inf and math.isfinite(mean)):
+            raise ValueError(f"std and gain must be above 0, and finite as mean is, got {std}, {gain} and {mean}.")
         self.network, self.coding, self.steps = network, coding, whole("steps", steps)
         self.mean, self.std, self.gain, self.generator = mean, std, gain, generator
 

@@ -159,11 +159,14 @@ class LeakyLoop(nn.Module):
 
     def forward(self, currents: Tensor, membranes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the spikes (T, ...), and on request the membranes, before the reset if that is delayed."""
+        if currents.ndim < 1 or not len(currents):
+            raise ValueError(f"currents need a first axis of at least one step, got the shape {tuple(currents.shape)}.")
         membrane, fired, held = torch.zeros_like(currents[0]), [], []  # (B, ...)
         for current in currents:
             spike, membrane = self.leaky(self.gain * current if self.gain != 1 else current, membrane)
             fired.append(spike.to(currents.dtype))
             held.append(membrane)
+        self.leaky.reset_mem()
         return (torch.stack(fired), torch.stack(held)) if membranes else torch.stack(fired)
 
 

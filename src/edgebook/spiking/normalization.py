@@ -14,7 +14,7 @@ are those of `torch.nn.BatchNorm2d`: without momentum, running statistics are me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -25,6 +25,10 @@ from torch.nn import functional as F
 from edgebook.measure.arguments import whole
 
 _COUNT = "num_batches_tracked"
+
+
+class _OfSequences(ValueError, AttributeError):
+    """There is no such attribute, and asking for it is a fault."""
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -40,7 +44,12 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
     @property
     def num_features(self) -> int:
         """Refuse what would put a norm of samples (N, C, ...) in the place of this one, as `SyncBatchNorm` does."""
-        raise ValueError(
+        raise AttributeError  # so that `__getattr__` says why
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "num_features":
+            return nn.Module.__getattr__(self, name)
+        raise _OfSequences(
             f"A {type(self).__name__} takes sequences (steps, batch, channels, ...), and no norm of samples (batch, "
             "channels, ...), such as SyncBatchNorm, can take its place."
         )
@@ -72,17 +81,17 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _statistics(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the running mean and variance where they are used or renewed."""
-        used = self.track_running_stats or not self.training
-        return (self.running_mean, self.running_var) if used else (None, None)
+        if self.training and not self.track_running_stats:
+            return None, None
+        return self.running_mean, self.running_var
 
     def _momenta(self, batches: int) -> Sequence[float]:
         """Count batches, and return the weight of each in the running statistics: without momentum, that of a mean."""
         counts = self.num_batches_tracked
         if not self.training or counts is None or not self.track_running_stats:
             return [0.0] * batches
-        new = (
-            counts[:batches].add_(1) if counts.ndim else counts.add_(batches)
-        )  # batches so far, of each step or of all
+        # The number of batches so far, of each step or of all
+        new = counts[:batches].add_(1) if counts.ndim else counts.add_(batches)
         if self.momentum is not None:
             return [self.momentum] * batches
         numbers = new.tolist() if counts.ndim else range(int(new) - batches + 1, int(new) + 1)
@@ -90,15 +99,18 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _pooled(self, x: Tensor, weight: Tensor) -> Tensor:
         """Normalise all steps (T, B, C, ...) at once, as if they were one batch (T B, C, ...)."""
-        return self._normalised(x.flatten(0, 1), *self._statistics(), weight, *self._momenta(1)).view(x.shape)
+        one = (x.flatten(0, 1), *self._statistics(), weight, *self._momenta(1))
+        return self._normalised([one])[0].view(x.shape)
 
-    def _normalised(
-        self, x: Tensor, mean: Tensor | None, var: Tensor | None, weight: Tensor, momentum: float
-    ) -> Tensor:
-        """Normalise samples (N, C, ...)."""
-        if len(x) == 1:  # PyTorch 2.13 mistakes the layout of a channels-last sample whose first stride is not its size
-            x = x.contiguous()
-        return F.batch_norm(x, mean, var, weight, self.bias, self.training or mean is None, momentum, self.eps)
+    def _normalised(self, parts: Iterable[tuple[Tensor, Tensor | None, Tensor | None, Tensor, float]]) -> list[Tensor]:
+        """Normalise batches (N, C, ...), each with its running mean and variance, its scale and their momentum."""
+        bias, training, eps = self.bias, self.training, self.eps
+        return [F.batch_norm(_laid(x), m, v, w, bias, training or m is None, share, eps) for x, m, v, w, share in parts]
+
+
+def _laid(x: Tensor) -> Tensor:
+    """Mend the layout of a channels-last sample whose first stride is not its size, which PyTorch 2.13 mistakes."""
+    return x.contiguous() if len(x) == 1 else x
 
 
 def _steps(x: Tensor) -> Sequence[Tensor]:
@@ -123,8 +135,8 @@ class StepBatchNorm(_BatchNorm):
         if not self.training and mean is not None:
             return self._pooled(x, self.weight)
         momenta = self._momenta(len(x))
-        steps = [self._normalised(y, mean, var, self.weight, m) for y, m in zip(_steps(x), momenta, strict=True)]
-        return torch.cat(steps).view(x.shape)  # T times (B, C, ...)
+        parts = zip(_steps(x), repeat(mean), repeat(var), repeat(self.weight), momenta, strict=False)
+        return torch.cat(self._normalised(parts)).view(x.shape)  # T times (B, C, ...)
 
 
 class ThresholdBatchNorm(_BatchNorm):
@@ -176,4 +188,4 @@ class TemporalBatchNorm(_BatchNorm):
         mean, var = (repeat(None) if of_steps is None else of_steps for of_steps in self._statistics())
         momenta = self._momenta(len(x))
         parts = zip(_steps(x), mean, var, self.weight, momenta, strict=False)
-        return torch.cat([self._normalised(*part) for part in parts]).view(x.shape)  # T times (B, C, ...)
+        return torch.cat(self._normalised(parts)).view(x.shape)  # T times (B, C, ...)
