@@ -19,8 +19,10 @@ from edgebook.crossbar import (
     on_crossbar,
     power_law_drift,
     relative_deviation,
+    tuning_cost,
     with_statistics,
 )
+from edgebook.spiking import spiking_vgg
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +161,26 @@ def test_what_makes_no_sense_is_refused(call: Callable[[], object], words: str) 
     with pytest.raises(ValueError, match=words) as caught:
         call()
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("norm", ["batch", "td", "bntt"])
+def test_norms_of_spiking_networks_are_norms(norm: str) -> None:
+    """Statistics of the first norm by hand: the current of an image is normalised once, or at every step."""
+    model = spiking_vgg((4, 4), in_channels=3, classes=2, steps=3, beta=0.5, norm=norm, xavier_gain=2.0).eval()
+    model.first.norm.running_mean.fill_(100.0)
+    per_norm = {"batch": 2 * 4, "td": 2 * 4, "bntt": 3 * 4}[norm]
+    assert sum(p.numel() for p in norm_parameters(model)) == 2 * per_norm
+    for tune, counted in (("norms", 2 * per_norm), ("statistics", 0)):
+        cost = tuning_cost(model, (3, 8, 8), CrossbarConfig(), tune=tune)
+        assert (cost.parameters, cost.statistics) == (counted, 48 if norm == "bntt" else 16)
+    adapted = with_statistics(model, batches())
+    with torch.no_grad():
+        currents = torch.stack([model.first.weights(x) for x in batches()]).transpose(1, 2).flatten(2)  # (4, 4, values)
+    mean, var = currents.mean(2).mean(0), currents.var(2).mean(0)
+    torch.testing.assert_close(
+        adapted.first.norm.running_mean, mean.expand_as(adapted.first.norm.running_mean), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        adapted.first.norm.running_var, var.expand_as(adapted.first.norm.running_var), rtol=1e-4, atol=1e-5
+    )
+    assert adapted.features[0].norm.running_mean.any() and not model.features[0].norm.running_mean.any()

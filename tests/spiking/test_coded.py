@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from edgebook.spiking import CodedNetwork, poisson_coding, spiking_vgg, triangular
 
@@ -90,6 +91,9 @@ def test_straight_through_gradient_is_that_of_the_spikes_times_the_gain(
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"std": 0.0}, "std and gain must be above 0"),
         ({"gain": -1.0}, "std and gain must be above 0"),
+        ({"std": float("inf")}, "above 0, and finite"),
+        ({"mean": float("nan")}, "above 0, and finite as mean is"),
+        ({"steps": 2.0}, "steps must be a whole number"),
     ],
 )
 def test_refuses(network: torch.nn.Module, changed: dict, sentence: str) -> None:
@@ -99,3 +103,27 @@ def test_refuses(network: torch.nn.Module, changed: dict, sentence: str) -> None
         CodedNetwork(network, **given)
     with pytest.raises(ValueError, match="At least one draw"):
         coded(network, "rate").draws(torch.rand(1, 1, 8, 8), 0)
+
+
+@pytest.mark.parametrize("coding", ["direct", "rate", "average", "expected"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_pixel_that_is_not_finite_spoils_its_image(
+    network: torch.nn.Module, pixels: Tensor, coding: str, value: float
+) -> None:
+    pixels[1, 0, 2, 2] = value
+    logits = coded(network, coding)(pixels)
+    assert logits.isnan().any(dim=1).tolist() == [False, True, False, False, False]
+
+
+def test_the_network_behind_the_draws_can_be_checkpointed(network: torch.nn.Module, pixels: Tensor) -> None:
+    """What the sentence advises: the spikes are drawn before, and the gradients are those without checkpointing."""
+    found = []
+    for again in (False, True):
+        x = pixels.clone().requires_grad_()
+        model = coded(network, "rate")
+        spikes = model.coded(x)
+        logits = (
+            checkpoint(network, spikes, None, "mean", use_reentrant=False) if again else network(spikes, None, "mean")
+        )
+        found.append(torch.autograd.grad(logits.square().sum(), x)[0])
+    assert torch.equal(*found) and found[0].abs().max() > 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,3 +102,48 @@ def test_what_poisson_coding_refuses(words: str, arguments: dict[str, Any]) -> N
         poisson_coding(**{"images": torch.ones(2), "steps": 3, "generator": generator(), **arguments})
     with pytest.raises(ValueError, match="steps must be at least 1"):
         direct_coding(torch.ones(2), 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_small_rates_are_exact_in_half_types(dtype: torch.dtype) -> None:
+    """Draws that are rounded to half types fall to 0, below any chance, once in 256 or 2,048 draws."""
+    chance = 2.0**-12
+    spikes = poisson_coding(torch.full((1000,), chance, dtype=dtype), 1000, generator())
+    assert spikes.dtype == dtype
+    wanted = 1e6 * chance
+    assert abs(float(spikes.sum(dtype=torch.float64)) - wanted) < 5 * math.sqrt(wanted)
+
+
+def test_single_and_double_draw_as_ever() -> None:
+    for dtype in (torch.float32, torch.float64):
+        image = torch.rand(20, generator=generator(1), dtype=dtype)
+        wanted = torch.rand(7, 20, generator=generator(3), dtype=dtype) < image
+        assert torch.equal(poisson_coding(image, 7, generator(3)), wanted.to(dtype))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_pixel_that_is_not_finite_stays_visible(value: float) -> None:
+    spikes = poisson_coding(torch.tensor([0.5, value]), 4, generator(), signed=True)
+    assert spikes[:, 0].isfinite().all() and not spikes[:, 1].isfinite().any()
+
+
+def test_steps_are_whole_numbers() -> None:
+    assert len(direct_coding(torch.ones(2), torch.tensor(3))) == 3  # type: ignore[arg-type]
+    for wrong in (2.0, True):
+        with pytest.raises(ValueError, match="steps must be a whole number"):
+            direct_coding(torch.ones(2), wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="steps must be a whole number"):
+            poisson_coding(torch.ones(2), wrong, generator())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_recomputed_pass_does_not_draw_other_spikes(reentrant: bool) -> None:
+    image = torch.full((50,), 0.5, requires_grad=True)
+    chance = generator()
+
+    def drawn(x: torch.Tensor) -> torch.Tensor:
+        return (poisson_coding(x, 9, chance) * x).square().sum()
+
+    value = torch.utils.checkpoint.checkpoint(drawn, image, use_reentrant=reentrant)
+    with pytest.raises(ValueError, match="would draw other spikes"):
+        value.backward()

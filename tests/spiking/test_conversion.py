@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgebook.spiking import spiking_vgg, without_spikes
+from edgebook.spiking import LIF, LeakyLoop, spiking_vgg, to_leaky, without_spikes
 
 
 def test_the_twin_keeps_layers_and_weights_and_has_relu_for_neurons() -> None:
@@ -27,3 +27,20 @@ def test_the_twin_keeps_layers_and_weights_and_has_relu_for_neurons() -> None:
 def test_a_network_without_neurons_is_refused() -> None:
     with pytest.raises(ValueError, match="no neuron"):
         without_spikes(nn.Linear(2, 2))
+
+
+def test_neurons_are_found_wherever_they_are_and_keep_their_mode() -> None:
+    pytest.importorskip("snntorch")
+    shared = LIF(0.5)
+    net = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared, LeakyLoop(to_leaky(LIF(0.5)))).eval()
+    without_spikes(net)
+    assert [type(layer).__name__ for layer in net] == ["Linear", "ReLU", "Linear", "ReLU", "ReLU"]
+    assert not any(module.training for module in net.modules())
+
+
+def test_a_neuron_with_hooks_is_refused() -> None:
+    net = nn.Sequential(LIF(0.5), LIF(0.5))
+    net[1].register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="hooks would lose them"):
+        without_spikes(net)
+    assert all(isinstance(layer, LIF) for layer in net)

@@ -74,6 +74,7 @@ def test_below_the_floor_the_gradient_turns_round() -> None:
     [
         ((4, 3), 4, [1.0] * 4, 0.0, r"steps, batch, classes.*\(4, 3\)"),
         ((2, 4, 3), 5, [1.0] * 2, 0.0, r"labels \(batch,\), got \(2, 4, 3\) and \(5,\)"),
+        ((2, 0, 3), 0, [1.0] * 2, 0.0, r"none of them 0, .* got \(2, 0, 3\)"),
         ((2, 4, 3), 4, [1.0] * 3, 0.0, "2 weights are needed"),
         ((2, 4, 3), 4, [1.0, -1.0], 0.0, "none below 0"),
         ((2, 4, 3), 4, [0.0, 0.0], 0.0, "not all 0"),
@@ -85,3 +86,12 @@ def test_below_the_floor_the_gradient_turns_round() -> None:
 def test_says_what_is_wrong(shape: tuple[int, ...], count: int, weights: list[float], floor: float, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         horizon_loss(torch.zeros(shape), torch.zeros(count, dtype=torch.int64), weights, floor)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_means_of_half_types_round_once(dtype: torch.dtype) -> None:
+    """Sums of 600 steps and their number do not fit into half types; the mean of what they hold does."""
+    logits = torch.tensor([0.25, 0.0], dtype=dtype).expand(600, 1, 2)
+    labels, weights = torch.tensor([0]), [0.0] * 599 + [1.0]
+    have = float(horizon_loss(logits, labels, weights))
+    assert have == pytest.approx(math.log1p(math.exp(-0.25)), rel=2e-2)

@@ -425,6 +425,11 @@ def frozen() -> nn.Module:
         ({"images": torch.ones(0, 2)}, "At least one image"),
         ({"labels": torch.zeros(2)}, "labels must be 2 integers, got torch.float32"),
         ({"labels": torch.zeros(3, dtype=torch.long)}, r"labels must be 2 integers, .* shape \(3,\)"),
+        ({"labels": torch.tensor([True, False])}, "labels must be 2 integers, got torch.bool"),
+        ({"labels": torch.zeros(2, dtype=torch.complex64)}, "labels must be 2 integers, got torch.complex64"),
+        ({"chunk": 2.0}, "chunk must be a whole number"),
+        ({"call": true_fisher, "draws": True}, "draws must be a whole number"),
+        ({"call": batch_squared_fisher, "batch_size": 2.0}, "batch_size must be a whole number"),
         ({"labels": torch.tensor([0, 3])}, "between 0 and 2"),
         ({"labels": torch.tensor([0, -1])}, "between 0 and 2"),
         ({"chunk": 0}, "chunk must be at least 1"),
@@ -442,3 +447,13 @@ def test_what_cannot_be_measured_is_said_in_one_sentence(changes: dict[str, Any]
         del given["labels"]
     with pytest.raises(ValueError, match=words):
         call(**given | changes)
+
+
+@pytest.mark.parametrize("method", ["vmap", "loop"])
+def test_an_image_that_is_not_finite_has_no_information(method: Any) -> None:
+    """Of a spiking network, whose neurons would swallow it."""
+    x = images(2)
+    x[1] = math.nan
+    assert empirical_fisher(fused(), x, labels(2), method=method).isnan().all()
+    assert true_fisher(fused(), x, generator(), method=method).isnan().all()
+    assert true_fisher(fused(), x, None, method=method).isnan().all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -163,3 +164,96 @@ def test_a_loop_scales_the_input_and_refuses_a_hidden_membrane() -> None:
     assert torch.equal(loop(currents()), neuron(currents()))
     with pytest.raises(ValueError, match="init_hidden=False"):
         LeakyLoop(snn.Leaky(0.5, init_hidden=True))
+
+
+class Deaf(snn.Leaky):
+    """A subclass with another forward pass."""
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        spike, membrane = super().forward(*inputs)
+        return 0 * spike, membrane
+
+
+OTHERS = [
+    Deaf(0.8),
+    snn.RLeaky(0.8, linear_features=4),
+    snn.Synaptic(0.9, 0.8),
+    snn.Lapicque(0.8),
+    snn.Alpha(0.9, 0.8),
+    LIF(0.8),
+]
+
+
+@pytest.mark.parametrize("neuron", OTHERS, ids=lambda neuron: type(neuron).__name__)
+def test_only_a_leaky_itself_is_one(neuron: Any) -> None:
+    with pytest.raises(ValueError, match=rf"exactly a snntorch.Leaky, got \w+\.{type(neuron).__name__}\."):
+        from_leaky(neuron)
+
+
+@pytest.mark.parametrize("neuron", OTHERS[1:], ids=lambda neuron: type(neuron).__name__)
+def test_a_loop_runs_no_neuron_that_hands_on_more(neuron: Any) -> None:
+    with pytest.raises(ValueError, match=rf"takes a snntorch.Leaky, got \w+\.{type(neuron).__name__}\."):
+        LeakyLoop(neuron)
+
+
+def test_a_loop_runs_a_subclass_as_it_is() -> None:
+    assert not LeakyLoop(Deaf(0.8))(currents()).any()
+
+
+def test_a_leaky_with_a_life_of_its_own_does_not_convert() -> None:
+    for options in ({"init_hidden": True}, {"output": True}, {"init_hidden": True, "output": True}):
+        with pytest.raises(ValueError, match="init_hidden, output or hooks"):
+            from_leaky(snn.Leaky(0.5, **options))
+    watched = snn.Leaky(0.5)
+    watched.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="init_hidden, output or hooks"):
+        from_leaky(watched)
+
+
+@pytest.mark.parametrize("name", ["beta", "threshold"])
+def test_a_constant_that_wants_a_gradient_does_not_convert(name: str) -> None:
+    leaky = snn.Leaky(0.5)
+    setattr(leaky, name, torch.tensor(0.5, requires_grad=True))
+    with pytest.raises(ValueError, match=f"learns its {name}"):
+        from_leaky(leaky)
+
+
+def test_inhibition_and_learned_grades_do_not_convert() -> None:
+    with pytest.warns(UserWarning, match="unstable"):
+        inhibited = snn.Leaky(0.5, inhibition=True)
+    with pytest.raises(ValueError, match="inhibition"):
+        from_leaky(inhibited)
+    with pytest.raises(ValueError, match="graded spikes"):
+        from_leaky(snn.Leaky(0.5, learn_graded_spikes_factor=True))
+
+
+def test_a_reset_that_was_set_later_does_not_convert() -> None:
+    """snnTorch chooses what it computes when the neuron is made, and then says something else of itself."""
+    leaky, x = snn.Leaky(1.0), torch.tensor([[2.5], [0.2]])
+    leaky.reset_mechanism = "zero"
+    assert LeakyLoop(leaky)(x).tolist() == [[1], [1]]  # it still subtracts: 2.5 + 0.2 - 1 lies above the threshold
+    with pytest.raises(ValueError, match="set later"):
+        from_leaky(leaky)
+
+
+def test_only_a_lif_itself_converts() -> None:
+    class Mine(LIF):
+        pass
+
+    for neuron in (Mine(0.5), snn.Leaky(0.5)):
+        with pytest.raises(ValueError, match="exactly a LIF, got"):
+            to_leaky(neuron)
+
+
+def test_a_loop_keeps_nothing_of_a_sequence() -> None:
+    """What snnTorch remembers hangs on the graph, and could neither be copied nor forgotten."""
+    loop = LeakyLoop(snn.Leaky(0.5))
+    x = currents().requires_grad_()
+    wanted = loop(x)
+    assert not loop.leaky.mem.requires_grad
+    assert torch.equal(copy.deepcopy(loop)(x), wanted) and torch.equal(loop(x), wanted)
+
+
+def test_a_loop_needs_a_step() -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        LeakyLoop(snn.Leaky(0.5))(torch.ones(0, 3))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -369,3 +371,98 @@ def test_a_wrong_input_is_one_sentence() -> None:
         net(x, output="first")
     with pytest.raises(ValueError, match="knows 4 steps"):
         vgg(norm="bntt")(x[0], steps=5)
+
+
+def spoilt(x: Tensor, where: tuple[int, ...], value: float) -> Tensor:
+    x = x.clone()
+    x[where] = value
+    return x
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_pixel_that_is_not_finite_spoils_its_sample_and_no_other(build: Any, norm: str, value: float) -> None:
+    net, x = settled(build(norm=norm)).eval(), sequence()
+    clean = net(x[0])
+    have = net(spoilt(x[0], (1, 0, 3, 4), value))
+    assert have[:, 1].isnan().all()
+    assert torch.equal(have[:, [0, 2]], clean[:, [0, 2]])
+    for output in ("mean", "last"):
+        assert net(spoilt(x[0], (1, 0, 3, 4), value), output=output).isnan().any(dim=1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_a_spoilt_step_spoils_later_steps_and_no_earlier(build: Any) -> None:
+    net, x = settled(build()).eval(), sequence()
+    have, clean = net(spoilt(x, (2, 1, 0, 0, 0), float("nan"))), net(x)
+    assert have.isnan().any(dim=2).tolist() == [[False] * 3] * 2 + [[False, True, False]] * 2
+    assert torch.equal(have[:2], clean[:2]) and torch.equal(have[:, [0, 2]], clean[:, [0, 2]])
+
+
+@pytest.mark.parametrize(("norm", "samples", "steps"), [
+    ("none", [1], [2, 3]), ("batch", [0, 1, 2], [2, 3]), ("bntt", [0, 1, 2], [2, 3]), ("td", [0, 1, 2], [0, 1, 2, 3]),
+])  # fmt: skip
+def test_norms_in_training_hand_on_what_is_spoilt(norm: str, samples: list[int], steps: list[int]) -> None:
+    """As far as each mixes samples and steps, and not where it is frozen; the gradient is NaN too."""
+    net, x = settled(vgg(norm=norm)).train(), spoilt(sequence(), (2, 1, 0, 0, 0), float("nan"))
+    kept = {name: value.clone() for name, value in net.state_dict().items()}
+    logits = net(x)
+    wanted = [[t in steps and b in samples for b in range(BATCH)] for t in range(STEPS)]
+    assert logits.isnan().any(dim=2).tolist() == wanted
+    logits.square().sum().backward()
+    assert net.linear.weight.grad is not None and net.linear.weight.grad.isnan().any()
+    net.load_state_dict(kept)
+    for module in net.modules():
+        if Loop.is_norm(module):
+            module.eval()
+    assert net(x).isnan().any(dim=2).tolist() == [[t >= 2 and b == 1 for b in range(BATCH)] for t in range(STEPS)]
+
+
+def test_logits_of_finite_images_are_those_without_the_rule() -> None:
+    net, x = settled(vgg()).eval(), 1e4 * sequence().float()
+    net = net.float()
+    features = net.features(net.first(x))
+    wanted = net.linear(net.hidden(features.flatten(2)))
+    assert torch.equal(net(x), wanted)
+    assert net(torch.full((1, 2, 8, 8), 3e38))[:, 0].isfinite().all()  # huge, and finite
+
+
+@pytest.mark.parametrize("kind", [np.int64, torch.tensor], ids=["NumPy", "PyTorch"])
+def test_whole_numbers_of_other_libraries_make_the_same_network(kind: Any) -> None:
+    def same(ours: SpikingNetwork, theirs: SpikingNetwork) -> bool:
+        return repr(ours) == repr(theirs) and torch.equal(ours(x), theirs(x))
+
+    x, five = sequence().float()[0], {"in_channels": kind(2), "classes": kind(5), "steps": kind(STEPS), "seed": kind(1)}
+    sizes = {"hidden": (kind(7),), "size": kind(8)}
+    assert same(
+        vgg(seed=1),
+        spiking_vgg((kind(6), "M", kind(8), kind(8), "M"), **{**COMMON, "xavier_gain": 2.0, **sizes, **five}),
+    )
+    stages = (kind(6), (kind(6), kind(1), kind(1)), (kind(8), kind(2), kind(2)))
+    assert same(resnet(seed=1), spiking_resnet(stages, **{**COMMON, "xavier_gain": 2.0, **five}))
+    net = vgg()
+    assert torch.equal(net(x, steps=kind(3)), vgg()(x, steps=3))
+
+
+@pytest.mark.parametrize("wrong", [2.0, True, "2"], ids=repr)
+def test_what_is_no_whole_number_is_one_sentence(wrong: Any) -> None:
+    for make in (lambda: vgg(steps=wrong), lambda: vgg()(sequence().float()[0], steps=wrong)):
+        with pytest.raises(ValueError, match="steps must be a whole number"):
+            make()
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        vgg(seed=wrong)
+
+
+def test_a_network_of_linear_layers_can_be_quantised() -> None:
+    """Dynamic quantisation against the quantised layers one by one, and near the network that it was."""
+    net, x = mlp(norm="none").eval(), sequence().float()[0]
+    with warnings.catch_warnings():  # PyTorch moves quantisation to another package, and says so
+        warnings.simplefilter("ignore")
+        small = torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
+    assert not any(isinstance(module, nn.Linear) for module in small.modules())
+    currents = small.first.weights(x.flatten(1))
+    torch.testing.assert_close(currents, net.first.weights(x.flatten(1)), rtol=0, atol=0.2)
+    spikes = small.first.neuron(currents.expand(STEPS, -1, -1))
+    spikes = small.hidden[0].neuron(small.hidden[0].weights(spikes.flatten(0, 1)).unflatten(0, spikes.shape[:2]))
+    assert torch.equal(small(x), small.linear(spikes)) and 0 < float(spikes.mean()) < 1

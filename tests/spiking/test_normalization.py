@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
 
@@ -139,3 +144,139 @@ def test_what_cannot_be_made() -> None:
             make()
     with pytest.raises(ValueError, match="must be above 0"):
         ThresholdBatchNorm(3, 0.0)
+
+
+MAKERS: dict[str, Any] = {
+    "step": lambda **options: StepBatchNorm(CHANNELS, **options),
+    "threshold": lambda **options: ThresholdBatchNorm(CHANNELS, 0.8, **options),
+    "temporal": lambda **options: TemporalBatchNorm(CHANNELS, STEPS, **options),
+}
+three = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+
+
+def by_pytorch(layer: nn.Module, **options: Any) -> list[nn.BatchNorm2d]:
+    """Return PyTorch's norms that see the batches of a layer, one that sees all of them or one for each step."""
+    count = STEPS if isinstance(layer, TemporalBatchNorm) else 1
+    return [nn.BatchNorm2d(CHANNELS, eps=layer.eps, **options).double() for _ in range(count)]
+
+
+def show(norms: list[nn.BatchNorm2d], layer: nn.Module, x: Tensor) -> None:
+    if isinstance(layer, ThresholdBatchNorm):
+        norms[0](x.flatten(0, 1))
+    else:
+        for t, step in enumerate(x):
+            norms[t % len(norms)](step)
+
+
+def statistics(norms: list[nn.BatchNorm2d]) -> tuple[Tensor, ...]:
+    return tuple(torch.stack([getattr(n, name) for n in norms]).squeeze(0) for name in ("running_mean", "running_var"))
+
+
+@three
+@pytest.mark.parametrize("momentum", [None, 0.1, 0.7, 1.0])
+def test_momentum_is_that_of_pytorch(make: Any, momentum: float | None) -> None:
+    """Without one, the statistics are means over all batches so far, however short a sequence was."""
+    layer = make(momentum=momentum).double()
+    norms = by_pytorch(layer, momentum=momentum)
+    for seed, steps in ((0, STEPS), (1, 2), (2, 3)):
+        show(norms, layer, sequence(seed)[:steps])
+        layer(sequence(seed)[:steps])
+        close((layer.running_mean, layer.running_var), statistics(norms))
+    assert str(momentum) in repr(layer)
+
+
+@three
+@pytest.mark.parametrize("way", ["state", "copy", "pickle"])
+def test_a_mean_over_batches_goes_on_where_it_stopped(make: Any, way: str) -> None:
+    layer = make(momentum=None).double()
+    norms = by_pytorch(layer, momentum=None)
+    layer(sequence(0)), show(norms, layer, sequence(0))
+    if way == "state":
+        resumed = make(momentum=None).double()
+        resumed.load_state_dict(layer.state_dict(), strict=True)
+    else:
+        resumed = copy.deepcopy(layer) if way == "copy" else pickle.loads(pickle.dumps(layer))
+    resumed(sequence(1)), show(norms, layer, sequence(1))
+    close((resumed.running_mean, resumed.running_var), statistics(norms))
+
+
+@three
+def test_a_state_holds_the_count_only_where_it_decides_something(make: Any) -> None:
+    state = make().state_dict()
+    assert set(state) == {"weight", "bias", "running_mean", "running_var"} - (
+        {"bias"} if make().bias is None else set()
+    )
+    make().load_state_dict(state, strict=True)
+    assert "num_batches_tracked" in make(momentum=None).state_dict()
+    make().load_state_dict(make(momentum=None).state_dict(), strict=True)
+    with pytest.raises(RuntimeError, match=r"Missing key.*num_batches_tracked"):
+        make(momentum=None).load_state_dict(state, strict=True)
+    with torch.device("meta"):
+        empty = make()
+    empty.load_state_dict(state, strict=True, assign=True)
+    assert {buffer.device.type for buffer in empty.buffers()} == {"cpu"}
+
+
+@three
+def test_update_bn_of_pytorch_gives_the_mean_over_batches(make: Any) -> None:
+    layer = make().double()
+    layer(100 + sequence(9))  # what must be forgotten
+    norms = by_pytorch(layer, momentum=None)
+    for seed in range(3):
+        show(norms, layer, sequence(seed))
+    update_bn([sequence(seed) for seed in range(3)], layer.eval())
+    close((layer.running_mean, layer.running_var), statistics(norms))
+    assert layer.momentum == 0.1 and not layer.training
+
+
+@three
+def test_nothing_of_before_is_left_after_a_reset(make: Any) -> None:
+    layer = shaken(make(momentum=None))
+    layer(sequence()), layer.reset_parameters()
+    fresh = make(momentum=None).double()
+    assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in layer.state_dict().items())
+
+
+@three
+@pytest.mark.parametrize("way", ["torch.func", "track_running_stats"])
+def test_without_running_statistics_a_batch_is_normalised_by_its_own(make: Any, way: str) -> None:
+    layer, x = shaken(make()), sequence()
+    kept = layer.running_mean
+    wanted = copy.deepcopy(layer)(x)
+    if way == "torch.func":
+        torch.func.replace_all_batch_norm_modules_(layer)
+        assert layer.running_mean is None
+        close((layer.eval()(x),), (wanted,))
+    else:
+        layer.track_running_stats = False
+    close((layer.train()(x),), (wanted,))
+    assert not kept.any()
+
+
+@three
+def test_a_norm_of_samples_cannot_take_its_place(make: Any) -> None:
+    """Channels would be taken for samples: with as many of one as of the other, nothing would fail."""
+    with pytest.raises(ValueError, match=r"no norm of samples .*such as SyncBatchNorm, can take its place"):
+        nn.SyncBatchNorm.convert_sync_batchnorm(nn.Sequential(make()))
+    assert not hasattr(make(), "num_features")
+
+
+def test_the_shared_norm_can_be_folded_into_a_convolution() -> None:
+    norm, x = shaken(StepBatchNorm(CHANNELS)), sequence()
+    norm(sequence(1))
+    convolution = nn.Conv2d(CHANNELS, CHANNELS, 3).double()
+    fused = nn.utils.fusion.fuse_conv_bn_eval(convolution.eval(), norm.eval())
+    close((fused(x.flatten(0, 1)),), (norm(convolution(x.flatten(0, 1)).unflatten(0, x.shape[:2])).flatten(0, 1),))
+
+
+def test_a_sequence_without_steps_is_refused() -> None:
+    for make in MAKERS.values():
+        with pytest.raises(ValueError, match="of at least one step"):
+            make()(torch.ones(0, 2, CHANNELS))
+
+
+def test_sizes_are_whole_numbers() -> None:
+    assert StepBatchNorm(torch.tensor(3)).weight.shape == (3,)
+    for wrong in (3.0, True, "3"):
+        with pytest.raises(ValueError, match="must be a whole number"):
+            TemporalBatchNorm(3, wrong)

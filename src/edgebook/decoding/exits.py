@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from edgebook.decoding.fitting import optimise
 from edgebook.networks.decoder import Block, CharacterDecoder, DecoderSession, causal_mask
+from edgebook.networks.seeding import SeededDraws
 
 Features = Callable[[Tensor, Sequence[int]], tuple[list[Tensor], Tensor]]
 
@@ -46,8 +47,7 @@ class Exits(nn.Module):
             raise ValueError(f"Exits must lie after ascending blocks from 1 on, got {list(after)}.")
         self.after, self.longest = tuple(after), longest
         self._head = [head]  # in a list, so that it is not a part of this module
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with SeededDraws(seed):
             self.adapters = nn.ModuleList(Block(head.in_features, heads) for _ in after)
             self.norms = nn.ModuleList(nn.LayerNorm(head.in_features) for _ in after)
         self.register_buffer("mask", causal_mask(longest), persistent=False)

@@ -11,6 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from edgebook.measure.arguments import whole
+from edgebook.networks.seeding import SeededDraws
+
 POOL = "M"
 
 
@@ -97,7 +100,7 @@ def parse_plan(plan: str) -> tuple[int | str, ...]:
     >>> parse_plan("24 24 M 48")
     (24, 24, 'M', 48)
     """
-    entries = tuple(int(word) if word.isdigit() else word for word in plan.split())
+    entries = tuple(int(word) if word.isdecimal() else word for word in plan.split())
     if any(entry == 0 or (isinstance(entry, str) and entry != POOL) for entry in entries) or not any(
         isinstance(entry, int) for entry in entries
     ):
@@ -119,23 +122,29 @@ def vgg_architecture(
     Returns
     -------
     Architecture, one width per convolution, in order; its networks take images (N, in_channels, H, W)
+
+    Raises
+    ------
+    ValueError
+        A width, or a number of channels or classes, that is no whole number above zero.
     """
+    in_channels, classes = whole("in_channels", in_channels), whole("classes", classes)
     places = [i for i, entry in enumerate(plan) if entry != POOL]
 
     def build(widths: Sequence[int]) -> nn.Module:
-        given = dict(zip(places, widths, strict=True))  # place in the plan -> width
+        given = dict(zip(places, _whole_widths(widths), strict=True))  # place in the plan -> width
         units: list[nn.Module] = []
         width = in_channels
         for place in range(len(plan)):
             if place in given:
-                units.append(_Unit(width, int(given[place]), 3, 1, batch_norm, relu=True))
-                width = int(given[place])
+                units.append(_Unit(width, given[place], 3, 1, batch_norm, relu=True))
+                width = given[place]
             else:
                 units.append(nn.MaxPool2d(2))
         return _Classifier(nn.Sequential(*units), width, classes)
 
     return Architecture(
-        widths=tuple(int(plan[i]) for i in places),
+        widths=_whole_widths([plan[i] for i in places]),
         build=build,
         activations=tuple((f"features.{i}.relu",) for i in places),
         convolutions=tuple((f"features.{i}.conv",) for i in places),
@@ -159,10 +168,17 @@ def resnet_architecture(
     Returns
     -------
     Architecture, one shared and `blocks` inner widths per stage
+
+    Raises
+    ------
+    ValueError
+        As in `vgg_architecture`, or a number of blocks that is none.
     """
+    in_channels, classes, blocks = whole("in_channels", in_channels), whole("classes", classes), whole("blocks", blocks)
     per_stage = 1 + blocks
 
     def build(widths: Sequence[int]) -> nn.Module:
+        widths = _whole_widths(widths)
         if len(widths) != per_stage * len(stages):
             raise ValueError(f"{per_stage * len(stages)} widths are needed, got {len(widths)}.")
         units: list[nn.Module] = [_Unit(in_channels, widths[0], 3, 1, norm=True, relu=True)]
@@ -185,12 +201,16 @@ def resnet_architecture(
             (*(f"{name}.conv" for name in stem), *(f"{name}.second.conv" for name in names), *skips),
             *((f"{name}.first.conv",) for name in names),
         ]
-    widths = tuple(int(width) for stage in stages for width in (stage,) * per_stage)  # (shared, inner ...) per stage
-    return Architecture(widths, build, tuple(activations), tuple(convolutions))
+    widths = [width for stage in stages for width in (stage,) * per_stage]  # (shared, inner ...) per stage
+    return Architecture(_whole_widths(widths), build, tuple(activations), tuple(convolutions))
+
+
+def _whole_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    return tuple(whole("A width", width) for width in widths)
 
 
 def initialised(build: Callable[[Sequence[int]], nn.Module], widths: Sequence[int], seed: int) -> nn.Module:
-    """Build a network from a seed and leave the global random state as it was.
+    """Build a network from a seed and leave all global random states, a GPU's too, as they were.
 
     Its weights lie channels-last in memory, which makes narrow convolutions on a CPU faster when the images do too.
 
@@ -210,6 +230,5 @@ def initialised(build: Callable[[Sequence[int]], nn.Module], widths: Sequence[in
     >>> initialised(family.build, family.widths, seed=0)(torch.rand(2, 3, 8, 8)).shape
     torch.Size([2, 10])
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with SeededDraws(seed):
         return build(widths).to(memory_format=torch.channels_last)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgebook.networks.seeding import SeededDraws
+
 
 class Block(nn.Module):
     """One block: attention and a multilayer perceptron, each behind a layer norm and around a shortcut."""
@@ -86,8 +88,7 @@ class CharacterDecoder(nn.Module):
                 f"width {width}, depth {depth} and heads {heads}."
             )
         self.vocabulary, self.longest, self.width, self.heads = vocabulary, longest, width, heads
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with SeededDraws(seed):
             self.token, self.place = nn.Embedding(vocabulary, width), nn.Embedding(longest, width)
             self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
             self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)

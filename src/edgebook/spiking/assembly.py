@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from edgebook.measure.arguments import whole
 from edgebook.networks.convolutional import POOL
 from edgebook.spiking.classifier import Output, SpikingNetwork
 from edgebook.spiking.layers import Recipe
@@ -56,42 +57,57 @@ def draw_xavier(net: nn.Module, gain: float) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _whole(value: object) -> int | None:
+    """Return a whole number above zero, None for what is none."""
+    try:
+        return whole("A width", value)
+    except ValueError:
+        return None
 
 
-def check_widths(in_channels: int, classes: int, *hidden: int) -> None:
-    """Refuse a number of channels, classes or neurons that is no number of them."""
-    if not all(map(_whole, (in_channels, classes, *hidden))):
+def check_widths(in_channels: int, classes: int, *hidden: int) -> list[int]:
+    """Return numbers of channels, classes and neurons, or refuse one that is no number of them."""
+    widths = [_whole(value) for value in (in_channels, classes, *hidden)]
+    if None in widths:
         raise ValueError(
             f"in_channels, classes and hidden must be positive integers, got {in_channels}, {classes} and {hidden}."
         )
+    return widths
 
 
-def check_plan(config: Sequence[int | str], hidden: Sequence[int], size: int | None) -> None:
-    """Refuse a VGG configuration that gives no network."""
-    if not all(_whole(entry) or entry == POOL for entry in config) or (config and config[0] == POOL):
+def check_plan(
+    config: Sequence[int | str], hidden: Sequence[int], size: int | None
+) -> tuple[list[int | str], int | None]:
+    """Return a VGG configuration and a size, or refuse those that give no network."""
+    plan = [entry if isinstance(entry, str) and entry == POOL else _whole(entry) for entry in config]
+    if None in plan or plan[:1] == [POOL]:
         raise ValueError(
             f"A configuration is positive widths and {POOL}, a width first, for example (24, 24, 'M', 48), "
             f"got {config!r}."
         )
-    if not config and (not hidden or size is None):
+    if not plan and (not len(hidden) or size is None):
         raise ValueError("A network without convolutions needs hidden widths, and the size of its images.")
-    pools = list(config).count(POOL)
-    if size is not None and (not _whole(size) or size < 2**pools):
+    pools, side = plan.count(POOL), _whole(size)
+    if size is not None and (side is None or side < 2**pools):
         raise ValueError(f"size must be an integer of at least {2**pools} for {pools} pools, got {size}.")
+    return plan, side
 
 
-def read_stages(config: Sequence[int | Sequence[int]]) -> tuple[int, list[tuple[int, int, int]]]:
+def read_stages(config: Sequence[int | Sequence[int]]) -> tuple[int, list[tuple[int, ...]]]:
     """Return the width of the stem, and width, blocks and stride of each stage."""
-    stem, *stages = config or (None,)
-    if not _whole(stem) or not stages or not all(_is_stage(stage) for stage in stages):
+    stem, *stages = [_whole_part(part) for part in config] or [None]
+    if not isinstance(stem, int) or not stages or not all(map(_is_stage, stages)):
         raise ValueError(
             "A configuration is the width of the stem and for each stage its width, blocks and stride, for example "
             f"(16, (16, 1, 1), (32, 1, 2)), got {config!r}."
         )
-    return stem, [tuple(stage) for stage in stages]
+    return stem, stages
+
+
+def _whole_part(part: object) -> int | tuple[int | None, ...] | None:
+    part = part.tolist() if hasattr(part, "tolist") else part  # a row of NumPy's or PyTorch's
+    return tuple(map(_whole, part)) if isinstance(part, tuple | list) else _whole(part)
 
 
 def _is_stage(stage: object) -> bool:
-    return isinstance(stage, tuple | list) and len(stage) == 3 and all(map(_whole, stage))
+    return isinstance(stage, tuple) and len(stage) == 3 and None not in stage

@@ -6,8 +6,10 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
+from edgebook.measure.arguments import whole
 from edgebook.spiking.layers import SpikingLayer
 from edgebook.spiking.neuron.choice import one_of
+from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm
 
 Output = Literal["steps", "mean", "last"]
 
@@ -17,7 +19,8 @@ class SpikingNetwork(nn.Module):
 
     Images (B, C, H, W) are coded directly: the first layer computes its current once, and its neurons see that
     current at every step. A sequence (T, B, C, H, W), such as `poisson_coding` makes, goes in step by step. The network
-    keeps no state between calls.
+    keeps no state between calls. Neurons would swallow a pixel that is not finite, so it makes the logits of its sample
+    NaN from its step on, and where batch norms in training mix samples or steps, those of all that it is mixed with.
 
     Parameters
     ----------
@@ -58,18 +61,28 @@ class SpikingNetwork(nn.Module):
         """Return the logits (T, B, classes) of each step, or (B, classes): their mean or the last of them."""
         output = self.output if output is None else output
         one_of("output", output, get_args(Output))
-        self._check(x, steps)
-        if x.ndim == 4:
-            spikes = self.first(x[None], self.steps if steps is None else steps)  # (T, B, C', H, W)
-        else:
-            spikes = self.first(x)
+        steps = self._check(x, steps)
+        spikes = self.first(x[None], steps) if x.ndim == 4 else self.first(x)  # (T, B, C', H, W)
         spikes = self.features(spikes)  # (T, B, C, H, W), or (T, B, inputs) without convolutions
         if spikes.ndim == 5:
             spikes = spikes.mean(dim=(3, 4)) if self.size is None else spikes.flatten(2)  # (T, B, inputs)
         logits = self.linear(self.hidden(spikes))  # (T, B, classes)
+        logits = logits + self._spoilt(x).to(logits.dtype)
         return logits if output == "steps" else logits.mean(dim=0) if output == "mean" else logits[-1]
 
-    def _check(self, x: Tensor, steps: int | None) -> None:
+    def _spoilt(self, x: Tensor) -> Tensor:
+        """Return 0, and NaN for samples and steps that a pixel which is not finite has spoilt: (T or 1, B or 1, 1)."""
+        images = x.detach() if x.ndim == 5 else x.detach()[None]
+        zeros = (0 * images).sum(dim=(2, 3, 4)).cumsum(dim=0)  # (T or 1, B)
+        mixing = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+        if mixing:
+            zeros = zeros.sum(dim=1, keepdim=True)
+        if not all(isinstance(m, StepBatchNorm | TemporalBatchNorm) for m in mixing):
+            zeros = zeros.sum(dim=0, keepdim=True)
+        return zeros.unsqueeze(-1)
+
+    def _check(self, x: Tensor, steps: int | None) -> int:
+        """Return the number of steps."""
         side = "height, width" if self.size is None else f"{self.size}, {self.size}"
         fits = x.ndim in (4, 5) and x.shape[-3] == self.channels
         if not fits or (self.size is not None and tuple(x.shape[-2:]) != (self.size, self.size)):
@@ -79,8 +92,9 @@ class SpikingNetwork(nn.Module):
             )
         if not x.is_floating_point():
             raise ValueError(f"Inputs must be floating-point, got {str(x.dtype).removeprefix('torch.')}.")
-        if x.ndim == 5 and (len(x) < 1 or steps not in (None, len(x))):
+        if x.ndim == 4:
+            return whole("steps", self.steps if steps is None else steps)
+        if len(x) < 1 or (steps is not None and whole("steps", steps, None) != len(x)):
             wanted = "at least 1" if steps is None else f"the {steps} asked for"
             raise ValueError(f"A sequence of {len(x)} steps came in, and its steps must be {wanted}.")
-        if x.ndim == 4 and (self.steps if steps is None else steps) < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps if steps is None else steps}.")
+        return len(x)

@@ -7,11 +7,13 @@ An attack must reach through the coding, and has to be bounded before it: hence 
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from edgebook.measure.arguments import whole
 from edgebook.spiking.classifier import SpikingNetwork
 from edgebook.spiking.coding import poisson_coding
 from edgebook.spiking.neuron.choice import one_of
@@ -74,11 +76,9 @@ class CodedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         one_of("coding", coding, get_args(Coding))
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}.")
-        if not (std > 0 and gain > 0):
-            raise ValueError(f"std and gain must be above 0, got {std} and {gain}.")
-        self.network, self.coding, self.steps = network, coding, steps
+        if not (0 < std < math.inf and 0 < gain < math.inf and math.isfinite(mean)):
+            raise ValueError(f"std and gain must be above 0, and finite as mean is, got {std}, {gain} and {mean}.")
+        self.network, self.coding, self.steps = network, coding, whole("steps", steps)
         self.mean, self.std, self.gain, self.generator = mean, std, gain, generator
 
     def coded(self, pixels: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class CodedNetwork(nn.Module):
         if self.coding == "direct":
             return x
         if self.coding == "expected":
-            return (self.gain * x).clamp(-1, 1)
+            return torch.where(x.isinf(), x, (self.gain * x).clamp(-1, 1))  # what is not finite stays so
         spikes = poisson_coding(x, self.steps, self.generator, gain=self.gain, signed=True)  # (T, B, C, H, W)
         return spikes if self.coding == "rate" else spikes.mean(dim=0) / self.gain
 
@@ -100,7 +100,7 @@ class CodedNetwork(nn.Module):
 
         The mean gradient over them is the expectation over transformation that an adaptive attack needs.
         """
-        if count < 1:
+        if whole("count", count, None) < 1:
             raise ValueError(f"At least one draw is needed, got {count}.")
         repeated = pixels.expand(count, *pixels.shape).flatten(0, 1)  # (count B, C, H, W)
         return self(repeated).unflatten(0, (count, len(pixels)))

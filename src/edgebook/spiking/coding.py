@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from edgebook.measure.arguments import whole
+
 
 def direct_coding(currents: Tensor, steps: int) -> Tensor:
     """Present the same current at every step, such as that of a first layer, which so runs once per image.
@@ -34,8 +36,7 @@ def direct_coding(currents: Tensor, steps: int) -> Tensor:
     >>> direct_coding(torch.rand(2, 3), 4).shape
     torch.Size([4, 2, 3])
     """
-    _check_steps(steps)
-    return currents.expand(steps, *currents.shape)
+    return currents.expand(whole("steps", steps), *currents.shape)
 
 
 def poisson_coding(
@@ -62,7 +63,8 @@ def poisson_coding(
     Raises
     ------
     ValueError
-        Fewer than one step, a gain that is not above zero, pixels of an integer type, or below zero without signs.
+        Fewer than one step, a gain that is not above zero, pixels of an integer type, or below zero without signs, or
+        a pass that checkpointing computes again.
 
     Examples
     --------
@@ -70,7 +72,7 @@ def poisson_coding(
     tensor([[0., 1.],
             [0., 1.]])
     """
-    _check_steps(steps)
+    steps = whole("steps", steps)
     if not (math.isfinite(gain) and gain > 0):
         raise ValueError(f"gain must be a finite number above 0, got {gain}.")
     if not images.is_floating_point():
@@ -78,13 +80,14 @@ def poisson_coding(
     pixels = images.detach()
     if not signed and bool((pixels < 0).any()):
         raise ValueError("images must not lie below 0 for unsigned coding: use signed=True or scale them to [0, 1].")
+    if torch._C._current_graph_task_id() >= 0:  # in a backward pass, so that checkpointing runs the forward one again
+        raise ValueError(
+            "A pass that is computed again for its gradient would draw other spikes: draw them before, outside of what "
+            "is checkpointed."
+        )
     shape, device = (steps, *images.shape), generator.device
-    drawn = torch.rand(shape, generator=generator, device=device, dtype=images.dtype).to(images.device)
-    spikes = (drawn < gain * pixels.abs()) * pixels.sign()  # (T, B, ...), the images broadcast over the steps
+    exact = torch.promote_types(images.dtype, torch.float32)  # half types would round chances and draws
+    drawn = torch.rand(shape, generator=generator, device=device, dtype=exact).to(images.device)
+    spikes = (drawn < gain * pixels.to(exact).abs()) * pixels.sign()  # (T, B, ...), the images broadcast over the steps
     expected = gain * images
     return spikes + (expected - expected.detach())  # the bracket is zero, and carries the gradient
-
-
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}.")

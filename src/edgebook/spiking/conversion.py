@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from edgebook.spiking.leaky import LeakyLoop, hooked
 from edgebook.spiking.neuron.lif import LIF
 
 
@@ -13,8 +14,8 @@ def without_spikes(network: nn.Module) -> nn.Module:
     Parameters
     ----------
     network : torch.nn.Module
-        A spiking network whose layers hold their neuron as ``neuron``, such as those of `spiking_vgg`. Its layers,
-        weights and number of steps stay; a network whose neurons have no memory needs one step only.
+        A network with neurons of the types `LIF` and `LeakyLoop`, such as that of `spiking_vgg`. Its layers, weights,
+        modes and number of steps stay; a network whose neurons have no memory needs one step only.
 
     Returns
     -------
@@ -23,7 +24,7 @@ def without_spikes(network: nn.Module) -> nn.Module:
     Raises
     ------
     ValueError
-        There is no neuron in the network.
+        There is no neuron in the network, or one with hooks, which would be lost.
 
     Examples
     --------
@@ -32,9 +33,14 @@ def without_spikes(network: nn.Module) -> nn.Module:
     >>> sum(isinstance(layer, nn.ReLU) for layer in twin.modules())
     2
     """
-    layers = [layer for layer in network.modules() if isinstance(getattr(layer, "neuron", None), LIF)]
-    if not layers:
+    kinds = (LIF, LeakyLoop)
+    places = [
+        (m, name, part) for m in network.modules() for name, part in m._modules.items() if isinstance(part, kinds)
+    ]
+    if not places:
         raise ValueError("The network has no neuron that could be replaced.")
-    for layer in layers:
-        layer.neuron = nn.ReLU()
+    if any(hooked(neuron) for *_, neuron in places):
+        raise ValueError("A neuron with hooks would lose them: remove them first.")
+    for layer, name, neuron in places:
+        layer.add_module(name, nn.ReLU().train(neuron.training))
     return network

@@ -9,19 +9,20 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from edgebook.measure.arguments import whole
 from edgebook.spiking.neuron.choice import one_of
-from edgebook.spiking.normalization import _BatchNorm
 
 Method = Literal["auto", "vmap", "loop"]
 # Logits (T, classes) of a sample and what else belongs to it, to gradients by those logits (K, T, classes).
 Cotangents = Callable[[Tensor, Tensor], Tensor]
-_NORMS = (nn.modules.batchnorm._BatchNorm, _BatchNorm)
 
 
 def mean_logits(outputs: Tensor) -> Tensor:
     """Return the mean of the first t of the logits (T, ...), for every t."""
-    counts = torch.arange(1, len(outputs) + 1, device=outputs.device, dtype=outputs.dtype)
-    return outputs.cumsum(0) / counts.view(-1, *[1] * (outputs.ndim - 1))  # counts along the first axis
+    exact = torch.promote_types(outputs.dtype, torch.float32)  # half types would round sums and counts
+    counts = torch.arange(1, len(outputs) + 1, device=outputs.device, dtype=exact)
+    means = outputs.cumsum(0, dtype=exact) / counts.view(-1, *[1] * (outputs.ndim - 1))  # counts along the first axis
+    return means.to(outputs.dtype)
 
 
 def check(network: nn.Module, images: Tensor, labels: Tensor | None = None) -> None:
@@ -31,7 +32,7 @@ def check(network: nn.Module, images: Tensor, labels: Tensor | None = None) -> N
         if module.training:
             mixes = "batch norm would mix samples and dropout would draw"
             raise ValueError(f"{where} is in training mode, where {mixes}: call network.eval() first.")
-        if isinstance(module, _NORMS) and module.running_mean is None:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             raise ValueError(f"{where} has no running statistics, and so mixes samples in evaluation mode too.")
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ValueError("The network has no parameter that requires a gradient.")
@@ -46,7 +47,7 @@ def check(network: nn.Module, images: Tensor, labels: Tensor | None = None) -> N
     if labels is None:
         return
     count, classes = len(images), outputs.shape[2]
-    if labels.shape != (count,) or labels.is_floating_point():
+    if labels.shape != (count,) or labels.dtype == torch.bool or labels.is_floating_point() or labels.is_complex():
         raise ValueError(f"labels must be {count} integers, got {labels.dtype} of the shape {tuple(labels.shape)}.")
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(f"labels must lie between 0 and {classes - 1}, as the network has {classes} classes.")
@@ -56,8 +57,7 @@ def squared_norms(
     network: nn.Module, images: Tensor, extra: Tensor, cotangents: Cotangents, chunk: int, method: str
 ) -> Tensor:
     """Return for every sample and horizon the squared norm of the gradient, summed over cotangents: (N, T), float64."""
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, got {chunk}.")
+    chunk = whole("chunk", chunk)
     one_of("method", method, get_args(Method))
     if method == "loop":
         return _looped(network, images, extra, cotangents)

@@ -48,10 +48,10 @@ def horizon_loss(logits: Tensor, labels: Tensor, weights: Sequence[float], floor
     >>> round(float(horizon_loss(logits, torch.tensor([0]), weights=(0, 1))), 4)  # the two steps cancel
     0.6931
     """
-    if logits.ndim != 3 or logits.shape[1:2] != labels.shape:
+    if logits.ndim != 3 or 0 in logits.shape or logits.shape[1:2] != labels.shape:
         raise ValueError(
-            f"Logits must be (steps, batch, classes) and labels (batch,), got {tuple(logits.shape)} and "
-            f"{tuple(labels.shape)}."
+            f"Logits must be (steps, batch, classes), none of them 0, and labels (batch,), got {tuple(logits.shape)} "
+            f"and {tuple(labels.shape)}."
         )
     steps, batch = logits.shape[:2]
     share = torch.tensor(list(weights), dtype=logits.dtype, device=logits.device)

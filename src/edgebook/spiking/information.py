@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edgebook.measure.arguments import whole
 from edgebook.spiking.gradients import Method, batch_squared_norms, check, squared_norms
 
 
@@ -82,8 +83,7 @@ def true_fisher(
         As in `empirical_fisher`, or fewer than one draw.
     """
     check(network, images)
-    if draws < 1:
-        raise ValueError(f"draws must be at least 1, got {draws}.")
+    draws = whole("draws", draws)
     if generator is None:
         nothing = images.new_empty(len(images), 0)
         return squared_norms(network, images, nothing, _expected, chunk, method).mean(0)
@@ -117,6 +117,7 @@ def batch_squared_fisher(network: nn.Module, images: Tensor, labels: Tensor, *, 
         As in `empirical_fisher`, or a batch size that does not divide the number of images.
     """
     check(network, images, labels)
+    batch_size = whole("batch_size", batch_size, None)
     if batch_size < 1 or len(images) % batch_size:
         raise ValueError(f"batch_size must divide the number of images, got {batch_size} for {len(images)}.")
     batches = zip(images.split(batch_size), labels.to(images.device).split(batch_size), strict=True)

@@ -10,6 +10,7 @@ from typing import Literal, TypedDict, get_args
 
 from torch import Tensor, nn
 
+from edgebook.measure.arguments import whole
 from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.convention import Reset
 from edgebook.spiking.neuron.lif import LIF
@@ -53,11 +54,12 @@ class SpikingLayer(nn.Module):
     def __init__(self, weights: nn.Conv2d | nn.Linear, norm: nn.Module, neuron: nn.Module) -> None:
         super().__init__()
         self.weights, self.norm, self.neuron = weights, norm, neuron
+        self.flattens = isinstance(weights, nn.Linear)  # whatever takes its place later, such as a quantised one
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """Return spikes (T, B, ...); one step of input is held for as many, its current computed once."""
         # (T or 1, B, ...): a linear layer takes (T, B, inputs)
-        currents = folded(self.weights, x.flatten(2) if isinstance(self.weights, nn.Linear) else x)
+        currents = folded(self.weights, x.flatten(2) if self.flattens else x)
         late = isinstance(self.norm, TemporalBatchNorm)
         shape = (len(x) if steps is None else steps, *currents.shape[1:])  # one step is repeated without a copy
         return self.neuron(self.norm(currents.expand(shape)) if late else self.norm(currents).expand(shape))
@@ -101,8 +103,7 @@ class Recipe:
         one_of("norm", self.norm, get_args(Norm))
         for name in self.options:
             one_of("An option of the neuron", name, tuple(NeuronOptions.__annotations__))
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+        object.__setattr__(self, "steps", whole("steps", self.steps))
 
     def neurons(self) -> LIF:
         return LIF(self.beta, self.threshold, self.reset, surrogate=self.surrogate, **self.options)

@@ -21,6 +21,12 @@ from edgebook.spiking.neuron.surrogates import Surrogate, atan, fast_sigmoid
 if TYPE_CHECKING:
     import snntorch
 
+_STATES = {
+    "subtract": "_base_sub",
+    "zero": "_base_zero",
+    "none": "_base_int",
+}  # what snnTorch computes by at each reset
+
 
 def to_leaky(neuron: LIF) -> snntorch.Leaky:
     """Return the `snntorch.Leaky` that spikes and learns as a neuron does.
@@ -46,6 +52,8 @@ def to_leaky(neuron: LIF) -> snntorch.Leaky:
     """
     import snntorch
 
+    if type(neuron) is not LIF:
+        raise ValueError(f"to_leaky takes exactly a LIF, got {_kind(neuron)}.")
     c = neuron.convention
     if not c.strict:
         raise ValueError("snntorch.Leaky stays silent at the threshold, so that only a strict neuron converts.")
@@ -70,7 +78,9 @@ def from_leaky(leaky: snntorch.Leaky) -> LIF:
 
     Parameters
     ----------
-    leaky : snntorch.Leaky, with one fixed leak and threshold, and `atan`, `fast_sigmoid` or a surrogate from here
+    leaky : snntorch.Leaky
+        Exactly this class, with one fixed leak and threshold, its membrane handed in and out, without hooks, and with
+        `atan`, `fast_sigmoid` or a surrogate from here.
 
     Returns
     -------
@@ -87,15 +97,25 @@ def from_leaky(leaky: snntorch.Leaky) -> LIF:
     >>> from_leaky(snntorch.Leaky(beta=0.5, reset_mechanism="zero"))
     LIF(beta=0.5, threshold=1, reset='zero', surrogate=atan)
     """
+    import snntorch
+
+    if type(leaky) is not snntorch.Leaky:
+        raise ValueError(f"from_leaky takes exactly a snntorch.Leaky, got {_kind(leaky)}.")
+    if leaky.init_hidden or leaky.output or hooked(leaky):
+        raise ValueError(
+            "A Leaky with init_hidden, output or hooks does not convert: LIF takes currents, returns spikes."
+        )
     for name, value in (("beta", leaky.beta), ("threshold", leaky.threshold)):
-        if isinstance(value, nn.Parameter):
+        if value.requires_grad:
             raise ValueError(f"A Leaky that learns its {name} does not convert: LIF takes a fixed one.")
         if value.numel() != 1:
             raise ValueError(f"A Leaky with {value.numel()} values of {name} does not convert: LIF takes one.")
     if leaky.inhibition or leaky.state_quant or leaky.surrogate_disable:
         raise ValueError("A Leaky with inhibition, quantised state or no surrogate does not convert.")
-    if isinstance(leaky.graded_spikes_factor, nn.Parameter) or not bool((leaky.graded_spikes_factor == 1).all()):
+    if leaky.graded_spikes_factor.requires_grad or not bool((leaky.graded_spikes_factor == 1).all()):
         raise ValueError("A Leaky with graded spikes does not convert: the spikes of LIF are 0 or 1.")
+    if leaky.state_function.__name__ != _STATES[leaky.reset_mechanism]:
+        raise ValueError("A Leaky whose reset_mechanism was set later does not convert: it would reset in two ways.")
     if leaky.reset_mechanism == "subtract" and not leaky.reset_delay:
         raise ValueError("A Leaky that subtracts without delay does not convert: it counts twice above two thresholds.")
     return LIF(
@@ -119,7 +139,7 @@ class LeakyLoop(nn.Module):
     Raises
     ------
     ValueError
-        The neuron keeps its membrane to itself.
+        The neuron is no `snntorch.Leaky`, or keeps its membrane to itself.
 
     Examples
     --------
@@ -128,19 +148,35 @@ class LeakyLoop(nn.Module):
     """
 
     def __init__(self, leaky: snntorch.Leaky, gain: float = 1.0) -> None:
+        import snntorch
+
         super().__init__()
+        if not isinstance(leaky, snntorch.Leaky):  # others hand in and out more
+            raise ValueError(f"A LeakyLoop takes a snntorch.Leaky, got {_kind(leaky)}.")
         if leaky.init_hidden:
             raise ValueError("A Leaky in a LeakyLoop hands its membrane in and out: make it with init_hidden=False.")
         self.leaky, self.gain = leaky, gain
 
     def forward(self, currents: Tensor, membranes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the spikes (T, ...), and on request the membranes, before the reset if that is delayed."""
+        if currents.ndim < 1 or not len(currents):
+            raise ValueError(f"currents need a first axis of at least one step, got the shape {tuple(currents.shape)}.")
         membrane, fired, held = torch.zeros_like(currents[0]), [], []  # (B, ...)
         for current in currents:
             spike, membrane = self.leaky(self.gain * current if self.gain != 1 else current, membrane)
             fired.append(spike.to(currents.dtype))
             held.append(membrane)
+        self.leaky.reset_mem()
         return (torch.stack(fired), torch.stack(held)) if membranes else torch.stack(fired)
+
+
+def hooked(module: nn.Module) -> bool:
+    """Return whether a module has hooks, which what takes its place would not have."""
+    return any((module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks))
+
+
+def _kind(neuron: object) -> str:
+    return f"{type(neuron).__module__.split('.')[0]}.{type(neuron).__name__}"
 
 
 def _spike_grad(surrogate: Surrogate) -> Callable[[Tensor], Tensor]:

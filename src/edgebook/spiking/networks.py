@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Unpack, get_args
 
-import torch
 from torch import nn
 
 from edgebook.networks.convolutional import POOL, parse_plan
+from edgebook.networks.seeding import SeededDraws
 from edgebook.spiking.assembly import Head, check_plan, check_widths, read_stages
 from edgebook.spiking.classifier import Output, SpikingNetwork
 from edgebook.spiking.layers import Folded, NeuronOptions, Norm, Recipe, ResidualBlock
@@ -88,20 +88,19 @@ def spiking_vgg(
     torch.Size([4, 2, 10])
     """
     one_of("pool", pool, get_args(Pool))
-    check_plan(config, hidden, size)
-    check_widths(in_channels, classes, *hidden)
+    config, size = check_plan(config, hidden, size)
+    in_channels, classes, *hidden = check_widths(in_channels, classes, *hidden)
     recipe = Recipe(steps, beta, threshold, reset, surrogate, norm, bias, linear_bias, options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with SeededDraws(seed):
         units: list[nn.Module] = []
         width = in_channels
         for entry in config:
             if entry == POOL:
                 units.append(Folded(nn.AvgPool2d(2) if pool == "avg" else nn.MaxPool2d(2)))
             else:
-                units.append(recipe.convolution(width, int(entry)))
-                width = int(entry)
-        side = 1 if size is None else size // 2 ** list(config).count(POOL)
+                units.append(recipe.convolution(width, entry))
+                width = entry
+        side = 1 if size is None else size // 2 ** config.count(POOL)
         head = Head(in_channels, classes, tuple(hidden), size, output, xavier_gain)
         return head.on(recipe, units, width * side**2)  # features flattened, or averaged
 
@@ -150,10 +149,9 @@ def spiking_resnet(
     torch.Size([4, 2, 10])
     """
     stem, stages = read_stages(config)
-    check_widths(in_channels, classes, *hidden)
+    in_channels, classes, *hidden = check_widths(in_channels, classes, *hidden)
     recipe = Recipe(steps, beta, threshold, reset, surrogate, norm, bias, linear_bias, options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with SeededDraws(seed):
         units: list[nn.Module] = [recipe.convolution(in_channels, stem)]
         inputs = stem
         for width, blocks, stride in stages:
