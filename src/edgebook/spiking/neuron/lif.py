@@ -9,7 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edgebook.spiking.neuron.convention import Convention, Reset
-from edgebook.spiking.neuron.recurrence import Backend, run
+from edgebook.spiking.neuron.operator import run
+from edgebook.spiking.neuron.recurrence import Backend
 from edgebook.spiking.neuron.surrogates import Surrogate, atan
 
 _ATAN = atan()
@@ -95,8 +96,7 @@ def lif(
     tensor([0., 1., 0.])
     """
     convention = Convention(beta, threshold, reset, scale_input, surrogate, relative, strict, detach_reset, delay)
-    outputs = run(currents, convention, backend, membranes)
-    return (outputs[0], outputs[1]) if membranes else outputs[0]
+    return run(currents, convention, backend, membranes)
 
 
 class LIF(nn.Module):
@@ -135,8 +135,7 @@ class LIF(nn.Module):
 
     def forward(self, currents: Tensor, membranes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the spikes, of the shape of the currents, and on request the membranes too."""
-        outputs = run(currents, self.convention, self.backend, membranes)
-        return (outputs[0], outputs[1]) if membranes else outputs[0]
+        return run(currents, self.convention, self.backend, membranes)
 
     def extra_repr(self) -> str:
         """Return what is printed between the brackets."""
