@@ -32,7 +32,9 @@ def run(currents: Tensor, convention: Convention, backend: str, membranes: bool)
 def _forward(currents: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     *numbers, backend, membranes = arguments
     backend, convention = chosen(backend, currents), from_arguments(*numbers)
-    return (steps if backend == "steps" else forward)(currents, convention, backend, membranes)
+    if backend == "steps":
+        return steps(currents, convention, membranes)
+    return forward(currents, convention, backend, membranes)
 
 
 def _forward_without_memory(currents: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
@@ -63,6 +65,8 @@ class _Recurrence(Node):
     @staticmethod
     def backward(ctx: Any, spikes: Tensor | None, membranes: Tensor | None) -> tuple[Tensor | None, ...]:
         (kept,), rest = ctx.saved_tensors, (None,) * len(ctx.arguments)
+        if not ctx.arguments[-1]:  # nobody asked for membranes
+            membranes = None
         if spikes is None and membranes is None:
             return None, *rest
         if spikes is None:  # only the membranes were used
@@ -83,9 +87,12 @@ class _Gradient(Node):
 def _differentiable(currents: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     """Make one node of it; on backend `steps`, and in forward mode on any, leave it to PyTorch to differentiate."""
     *numbers, backend, membranes = arguments
-    if chosen(backend, currents) == "steps" or forward_ad._current_level >= 0:
-        return steps(currents, from_arguments(*numbers), membranes)
-    return _fused(currents, *arguments)
+    if chosen(backend, currents) != "steps" and forward_ad._current_level < 0:
+        try:
+            return _fused(currents, *arguments)
+        except NotImplementedError:  # forward mode in a graph that was recorded in it, where no level is seen
+            pass
+    return steps(currents, from_arguments(*numbers), membranes)
 
 
 def _mapped_forward(info: Any, in_dims: tuple[Any, ...], currents: Tensor, *arguments: Any) -> tuple[Any, Any]:

@@ -40,9 +40,10 @@ def kernels(package: str = "numba") -> ModuleType | None:
 
 def chosen(backend: str, currents: Tensor) -> str:
     """Return the backend for these currents, or say in one sentence why they or the one asked for will not do."""
-    if currents.dtype not in NUMPY or currents.layout is not torch.strided:
-        name = str(currents.dtype if currents.layout is torch.strided else currents.layout).removeprefix("torch.")
-        raise ValueError(f"currents must be float32 or float64, got {name}.")
+    dense = currents.layout is torch.strided and not currents.is_nested
+    if not dense or currents.dtype not in NUMPY:
+        found = currents.dtype if dense else "nested" if currents.is_nested else currents.layout
+        raise ValueError(f"currents must be float32 or float64, got {str(found).removeprefix('torch.')}.")
     if currents.ndim < 1 or currents.shape[0] < 1:
         raise ValueError(f"currents need a first axis of at least one step, got the shape {tuple(currents.shape)}.")
     device = currents.device.type
