@@ -24,7 +24,8 @@ from edgebook.spiking import spiking_vgg
 
 BATCH, CLASSES, BETA = 32, 10, 0.5
 PLAN: tuple[int | str, ...] = (32, 32, "M", 64, 64, "M", 128)
-PARTS = {"conv": "convolutions", "batch_norm": "batch norm", "_Recurrence": "neurons", "_Gradient": "neurons"}
+PARTS = {"conv": "convolutions", "batch_norm": "batch norm"}
+PARTS |= dict.fromkeys(("edgebook::lif", "_Recurrence", "_Gradient"), "neurons")
 ROUNDS = {(5, 16): 40, (10, 16): 25, (5, 32): 15, (10, 32): 10}
 EACH, ALL = "edgebook, norm per step", "edgebook, norm over steps"
 TWINS = {"snnTorch, step loop": EACH, "SpikingJelly, multi-step": ALL}  # each library and its equal here

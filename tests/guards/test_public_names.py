@@ -31,14 +31,15 @@ PLUMBING = {"ledger", "notebooks"}
 ALLOWED: dict[str, set[str]] = {
     "conventions by which papers and libraries differ are the point of a neuron": {
         "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)", "spiking.triangular(width)",
-        "spiking.LIF(scale_input)", "spiking.LIF(relative)", "spiking.LIF(strict)",
+        "spiking.LIF(scale_input)", "spiking.LIF(relative)", "spiking.LIF(strict)", "spiking.integrate(beta)",
+        "spiking.integrate(scale_input)",
         "spiking.spiking_resnet(threshold)", "spiking.spiking_resnet(reset)", "spiking.spiking_resnet(surrogate)",
     },
     "both builders of spiking networks take the same options, so that one can replace the other": {
         "spiking.spiking_resnet(bias)", "spiking.spiking_resnet(linear_bias)", "spiking.spiking_resnet(xavier_gain)",
     },
     "how a result is computed, and not which result": {
-        "crossbar.effective_conductance(backend)", "spiking.lif(backend)",
+        "crossbar.effective_conductance(backend)", "spiking.lif(backend)", "spiking.integrate(backend)",
         "spiking.empirical_fisher(method)", "spiking.true_fisher(method)",
     },
     "how much is drawn at random": {"spiking.true_fisher(draws)"},

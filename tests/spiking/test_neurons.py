@@ -6,16 +6,20 @@ import copy
 import itertools
 import math
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgebook import spiking
-from edgebook.spiking import LIF, Surrogate, atan, beta_of, fast_sigmoid, triangular
+from edgebook.spiking import LIF, Surrogate, atan, beta_of, fast_sigmoid, integrate, spiking_vgg, triangular
 from edgebook.spiking.neuron.recurrence import kernels
 
 GPU = torch.cuda.is_available() and kernels("triton") is not None
@@ -265,6 +269,87 @@ def test_currents_that_change_after_the_spikes_spoil_no_gradient(backend: str) -
         torch.testing.assert_close(torch.autograd.grad(spikes.sum(), leaf)[0], wanted, rtol=1e-12, atol=1e-12)
 
 
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("reset", "current", "spikes", "membranes"), [
+    ("zero", NAN, [1, 0, NAN, NAN], [1.5, 0.5, NAN, NAN]),
+    ("zero", INF, [1, 0, 1, NAN], [1.5, 0.5, INF, NAN]),  # infinity times zero is no number
+    ("zero", -INF, [1, 0, 0, 0], [1.5, 0.5, -INF, -INF]),
+    ("subtract", NAN, [1, 0, NAN, NAN], [1.5, 0.75, NAN, NAN]),
+    ("subtract", INF, [1, 0, 1, 1], [1.5, 0.75, INF, INF]),
+    ("none", NAN, [1, 1, NAN, NAN], [1.5, 1.25, NAN, NAN]),
+    ("none", -INF, [1, 1, 0, 0], [1.5, 1.25, -INF, -INF]),
+])  # fmt: skip
+def test_what_is_not_finite_is_not_hidden_and_never_reaches_the_past(
+    backend: str, reset: str, current: float, spikes: list[float], membranes: list[float]
+) -> None:
+    currents = torch.tensor([1.5, 0.5, current, 0.5])
+    found = lif(currents, 0.5, 1.0, reset, membranes=True, backend=backend)
+    for have, want in zip(found, (spikes, membranes), strict=True):
+        wanted = torch.tensor(want, dtype=torch.float32)
+        torch.testing.assert_close(have, wanted, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+@pytest.mark.parametrize("surrogate", [atan(), fast_sigmoid(), triangular()], ids=lambda s: s.kind)
+def test_back_ends_agree_on_what_is_not_finite(backend: str, surrogate: Surrogate) -> None:
+    """A column for each step and each value; also of gradients, the pattern of NaN and all numbers beside it."""
+    currents = draw(6).repeat(3 * 6, 1).T.contiguous()
+    for column, (step, value) in enumerate(itertools.product(range(6), (NAN, INF, -INF))):
+        currents[step, column] = value
+    weights = [draw(*currents.shape, seed=seed) for seed in (1, 2)]
+    for convention in CONVENTIONS:
+        found = []
+        for where in (backend, "steps"):
+            leaf = currents.clone().requires_grad_()
+            outputs = lif(leaf, 0.5, 0.8, surrogate=surrogate, membranes=True, backend=where, **convention)
+            torch.autograd.backward(outputs, weights)
+            found.append([*outputs, leaf.grad])
+        for have, want in zip(*found, strict=True):
+            torch.testing.assert_close(have, want, rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_outputs_own_their_memory(backend: str) -> None:
+    """What is done to them in place reaches neither the currents nor one another, in any layout."""
+    plain = draw(5, 2, 3, 4, 4)
+    last = plain.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(plain)
+    for currents in (plain, last, plain[:1].expand(5, -1, -1, -1, -1), plain.transpose(0, 1)[:, :2]):
+        before, leaf = currents.clone(), currents.detach().requires_grad_()
+        outputs = lif(leaf, 0.5, membranes=True, backend=backend)
+        grad = torch.autograd.grad(outputs[0].sum(), leaf, retain_graph=True)[0]
+        assert all(y._base is None and y.storage_offset() == 0 for y in (*outputs, grad))
+        outputs[0].fill_(7)
+        grad.fill_(7)
+        assert torch.equal(currents, before) and bool((outputs[1] != 7).all())
+
+
+def test_a_backward_pass_needs_no_more_than_a_sequence_beside_its_gradient() -> None:
+    """Measured in a process of its own, which starts without the memory that other tests have had."""
+    pytest.importorskip("resource")
+    code = """
+import resource, sys, torch
+from edgebook.spiking import lif
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform == "darwin" else 1024)
+lif(torch.ones(3, 1, requires_grad=True), 0.9).sum().backward()
+for shape in ((2_000_000, 1), (40_000, 50)):
+    spikes = lif(torch.ones(shape, requires_grad=True), 0.9)
+    before = peak()
+    spikes.sum().backward()
+    assert peak() - before < 4 * 8_000, (shape, peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("wrong", [[0.5, 0.7], np.ones(3, np.float32), 0.5, None], ids=lambda w: type(w).__name__)
+def test_what_is_no_tensor(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"currents must be a tensor, got a {type(wrong).__name__}"):
+        lif(wrong, 0.5)
+
+
 resets = st.sampled_from(["zero", "subtract", "none"])
 betas = st.floats(0, 1)
 backends = st.sampled_from(["auto", "torch", "steps"])
@@ -339,6 +424,10 @@ def test_an_empty_batch(backend: str) -> None:
     ("backend must be one of", {"backend": "cuda"}),
     ("surrogate must come from", {"surrogate": torch.relu}),
     ("float32 or float64, got int64", {"currents": torch.ones(3, dtype=torch.int64)}),
+    ("float32 or float64, got bfloat16", {"currents": torch.ones(3, dtype=torch.bfloat16)}),
+    ("float32 or float64, got complex64", {"currents": torch.ones(3, dtype=torch.complex64)}),
+    ("float32 or float64, got sparse_coo", {"currents": torch.ones(3, 2).to_sparse()}),
+    ("strict must be True or False, got 'no'", {"strict": "no"}),
     ("at least one step", {"currents": torch.ones(0, 3)}),
     ("at least one step", {"currents": torch.tensor(1.0)}),
 ])  # fmt: skip
@@ -411,6 +500,76 @@ def test_a_layer_can_be_copied_and_has_no_state() -> None:
         assert twin.convention == layer.convention
         assert torch.equal(twin(draw(4, 3)), layer(draw(4, 3)))
     assert not layer.state_dict()
+
+
+def network(**options: Any) -> nn.Module:
+    return spiking_vgg((4,), in_channels=1, classes=2, steps=2, **{"beta": 0.5, "seed": 1, **options})
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("other", [
+    {"beta": 0.6}, {"threshold": 2.0}, {"reset": "subtract"}, {"strict": False}, {"scale_input": True},
+    {"surrogate": triangular()}, {"delay": True, "reset": "subtract"},
+], ids=str)  # fmt: skip
+def test_the_state_of_another_neuron_is_refused(other: dict[str, Any], strict: bool, tmp_path: Path) -> None:
+    torch.save(nn.DataParallel(network()).state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    name = next(iter(other))
+    with pytest.raises(RuntimeError, match=rf"module.first.neuron: the state is of a neuron with .*{name}="):
+        nn.DataParallel(network(**other)).load_state_dict(state, strict=strict)
+    same = nn.DataParallel(network(seed=2))
+    same.load_state_dict(state)
+    assert all(torch.equal(a, b) for a, b in zip(same.parameters(), network().parameters(), strict=True))
+
+
+def test_a_state_that_knows_no_neuron_is_loaded_as_before() -> None:
+    """From before there was such a mark, or carried on as a plain dictionary of tensors."""
+    state = {name: value.clone() for name, value in network().state_dict().items()}
+    assert all(isinstance(value, Tensor) for value in state.values())
+    twin = network(beta=0.9, seed=2)
+    assert not any(twin.load_state_dict(state))
+    assert torch.equal(twin.first.weights.weight, network().first.weights.weight)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [False, True])
+def test_integration_is_a_sum_that_fades(backend: str, dtype: torch.dtype, scale: bool) -> None:
+    """Against the closed form, a product with the powers of the leak, and its gradient, and its impulse response."""
+    x = draw(30, 4, dtype=dtype)
+    age = torch.arange(30.0)[:, None] - torch.arange(30.0)
+    for beta in (0.0, 0.5, 0.9, 1.0):
+        powers = torch.where(age >= 0, beta ** age.clamp(min=0).double(), 0) * (1 - beta if scale else 1)
+        run = lambda y, b=beta: integrated(y, b, scale_input=scale, backend=backend)  # noqa: E731
+        leaf = x.clone().requires_grad_()
+        found = run(leaf)
+        found.backward(draw(30, 4, seed=1, dtype=dtype))
+        tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+        torch.testing.assert_close(found.double(), powers @ x.double(), rtol=tolerance, atol=tolerance)
+        wanted = powers.T @ draw(30, 4, seed=1, dtype=dtype).double()
+        torch.testing.assert_close(leaf.grad.double(), wanted, rtol=tolerance, atol=tolerance)
+        response = run(torch.eye(30, dtype=dtype))
+        assert not response.triu(1).any(), "before the impulse"
+
+
+def integrated(currents: Tensor, *arguments: Any, backend: str, **options: Any) -> Tensor:
+    on_gpu = backend == "triton"
+    return integrate(currents.cuda() if on_gpu else currents, *arguments, backend=backend, **options).cpu()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_integral_overflows_from_its_step_on(backend: str) -> None:
+    x = torch.tensor([1.0, 1.0, 1.0, math.inf, 1.0])
+    assert integrated(x, 0.5, backend=backend).tolist() == [1, 1.5, 1.75, math.inf, math.inf]
+
+
+def test_an_integral_is_differentiated_twice_step_by_step() -> None:
+    assert torch.autograd.gradgradcheck(lambda x: integrate(x, 0.9, backend="steps"), draw(4, 2).requires_grad_())
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="beta must lie between 0 and 1"):
+            integrate(draw(2, 2), wrong)
+    with pytest.raises(ValueError, match="float32 or float64, got bfloat16"):
+        integrate(draw(2, 2).bfloat16())
 
 
 def test_kernels_compile_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

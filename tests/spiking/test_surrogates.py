@@ -62,6 +62,25 @@ def test_the_slope_can_itself_be_differentiated(surrogate: Surrogate) -> None:
     torch.testing.assert_close(twice, torch.autograd.grad(surrogate.slope(x).sum(), x)[0])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # by PyTorch's own rules of forward mode
+@pytest.mark.parametrize("surrogate", ALL, ids=str)
+def test_forward_mode_and_maps_see_the_slope(surrogate: Surrogate) -> None:
+    x, moved = torch.linspace(-1.1, 1.1, 45, dtype=torch.float64), torch.arange(45.0, dtype=torch.float64)
+    spikes, tangent = torch.func.jvp(surrogate, (x,), (moved,))
+    assert torch.equal(spikes, (x > 0).double()) and torch.equal(tangent, moved * surrogate.slope(x))
+    mapped = torch.func.vmap(torch.func.grad(lambda y: surrogate(y)))(x)
+    assert torch.equal(mapped, surrogate.slope(x))
+    slope = torch.func.grad(lambda y: surrogate.slope(y).sum())
+    torch.testing.assert_close(torch.func.hessian(lambda y: surrogate(y).sum())(x), slope(x).diag())
+
+
+def test_a_distance_that_is_no_number_is_no_spike() -> None:
+    x = torch.tensor([math.nan, -math.inf, math.inf, 1.0])
+    for strict in (False, True):
+        spikes = atan().spike(x, strict=strict)
+        torch.testing.assert_close(spikes, torch.tensor([math.nan, 0.0, 1.0, 1.0]), equal_nan=True)
+
+
 def test_what_is_no_surrogate() -> None:
     for make in (atan, fast_sigmoid, triangular):
         for wrong in (0.0, -1.0, math.inf, math.nan):

@@ -9,6 +9,6 @@ from edgebook.spiking.horizons import horizon_loss
 from edgebook.spiking.information import batch_squared_fisher, empirical_fisher, information_centroid, true_fisher
 from edgebook.spiking.leaky import LeakyLoop, from_leaky, to_leaky
 from edgebook.spiking.networks import VGG9, spiking_resnet, spiking_vgg
-from edgebook.spiking.neuron.lif import LIF, beta_of, lif
+from edgebook.spiking.neuron.lif import LIF, beta_of, integrate, lif
 from edgebook.spiking.neuron.surrogates import Surrogate, atan, fast_sigmoid, triangular
 from edgebook.spiking.operations import measure_activity

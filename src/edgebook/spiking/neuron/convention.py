@@ -28,9 +28,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgebook.spiking.neuron.choice import one_of
-from edgebook.spiking.neuron.surrogates import KINDS, Surrogate
+from edgebook.spiking.neuron.surrogates import KINDS, Kind, Surrogate
 
 Reset = Literal["zero", "subtract", "none"]
+SWITCHES = ("scale_input", "relative", "strict", "detach_reset", "delay")
+# The numbers of a convention as arguments of an operator, in the order of `Convention.arguments`.
+SCHEMA = "float beta, float threshold, str reset, str surrogate, float height, float steepness, " + ", ".join(
+    f"bool {name}" for name in SWITCHES
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,12 @@ class Convention:
             value = getattr(self, name)
             if not isinstance(value, Real):  # a tensor may want a gradient, and would get none
                 raise ValueError(f"{name} must be a number, got a {type(value).__name__}.")
+            object.__setattr__(self, name, float(value))
+        for name in SWITCHES:
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_):
+                raise ValueError(f"{name} must be True or False, got {value!r}.")
+            object.__setattr__(self, name, bool(value))
         if not 0 <= self.beta <= 1:
             raise ValueError(f"beta must lie between 0 and 1, got {self.beta}.")
         if not (math.isfinite(self.threshold) and self.threshold > 0):
@@ -69,6 +80,22 @@ class Convention:
     def kind(self) -> int:
         """Number of the surrogate's form."""
         return KINDS.index(self.surrogate.kind)
+
+    @property
+    def arguments(self) -> tuple[float | str | bool, ...]:
+        """What an operator is told of it, number by number; `from_arguments` is the way back."""
+        bump = self.surrogate
+        described = self.beta, self.threshold, self.reset, bump.kind, bump.height, bump.steepness
+        return (*described, self.scale_input, self.relative, self.strict, self.detach_reset, self.delay)
+
+
+@lru_cache(maxsize=256)
+def from_arguments(
+    beta: float, threshold: float, reset: Reset, kind: Kind, height: float, steepness: float, *switches: bool
+) -> Convention:
+    """Return the convention of these arguments."""
+    bump = Surrogate(kind, height, steepness)
+    return Convention(beta, threshold, reset, surrogate=bump, **dict(zip(SWITCHES, switches, strict=True)))
 
 
 @lru_cache(maxsize=256)

@@ -6,10 +6,14 @@ pooling) runs once on its T * B flattened samples; only the neuron walks through
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from torch import Tensor, nn
 
 from edgebook.spiking.neuron.convention import Convention, Reset
-from edgebook.spiking.neuron.recurrence import Backend, run
+from edgebook.spiking.neuron.operator import run
+from edgebook.spiking.neuron.recurrence import Backend
 from edgebook.spiking.neuron.surrogates import Surrogate, atan
 
 _ATAN = atan()
@@ -63,6 +67,8 @@ def lif(
     .. math:: h_t = c_{t-1} + g I_t, \qquad s_t = 1[h_t > \theta]
 
     where :math:`c_t` is what the reset leaves of :math:`\beta h_t`; see `edgebook.spiking.neuron.convention`.
+    Where a membrane is NaN, so is its spike, at this step and after it and never before; an infinite one fires or is
+    silent, and a reset to zero leaves NaN of it. Under `torch.autocast` half-precision currents are cast to float32.
 
     Parameters
     ----------
@@ -88,6 +94,8 @@ def lif(
     ------
     ValueError
         A parameter outside its range, currents of another type or without a step, or a backend that cannot be had.
+    TypeError
+        Currents that are no tensor.
 
     Examples
     --------
@@ -95,12 +103,43 @@ def lif(
     tensor([0., 1., 0.])
     """
     convention = Convention(beta, threshold, reset, scale_input, surrogate, relative, strict, detach_reset, delay)
-    outputs = run(currents, convention, backend, membranes)
-    return (outputs[0], outputs[1]) if membranes else outputs[0]
+    return run(currents, convention, backend, membranes)
+
+
+def integrate(currents: Tensor, beta: float = 1.0, *, scale_input: bool = False, backend: Backend = "auto") -> Tensor:
+    r"""Membranes of neurons that never spike, all steps at once: a read-out of logits or of a regression.
+
+    .. math:: h_t = \beta h_{t-1} + g I_t
+
+    Parameters
+    ----------
+    currents : Tensor, (T, ...), as in `lif`
+    beta : float, share of the membrane that is left after a step, in [0, 1]; 1 sums the currents up
+    scale_input : bool, whether the current is multiplied by :math:`1 - \beta`; the membrane is then its running mean
+    backend : {"auto", "numba", "triton", "torch", "steps"}, as in `lif`
+
+    Returns
+    -------
+    Tensor, (T, ...), the membrane after each step
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `lif`.
+
+    Examples
+    --------
+    >>> integrate(torch.tensor([1.0, 0.0, 1.0]), beta=0.5)
+    tensor([1.0000, 0.5000, 1.2500])
+    """
+    return lif(currents, beta, reset="none", scale_input=scale_input, membranes=True, backend=backend)[1]
 
 
 class LIF(nn.Module):
-    """A layer of leaky integrate-and-fire neurons; takes currents (T, ...) and keeps no state between sequences.
+    """A layer of leaky integrate-and-fire neurons; takes currents (T, ...) and keeps no membrane between sequences.
+
+    What `state_dict` returns has no tensor of it, but its `_metadata` have the neuron, and to load the state of another
+    one is refused. A state without such a mark, such as ``dict(state)``, is loaded as it is.
 
     Parameters
     ----------
@@ -135,8 +174,24 @@ class LIF(nn.Module):
 
     def forward(self, currents: Tensor, membranes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Return the spikes, of the shape of the currents, and on request the membranes too."""
-        outputs = run(currents, self.convention, self.backend, membranes)
-        return (outputs[0], outputs[1]) if membranes else outputs[0]
+        return run(currents, self.convention, self.backend, membranes)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):  # what PyTorch keeps of each module beside its tensors
+            destination._metadata[prefix[:-1]]["neuron"] = asdict(self.convention)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool, *found: list[str]
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *found)
+        ours, saved = asdict(self.convention), local_metadata.get("neuron", {})
+        if other := [name for name, value in ours.items() if saved.get(name, value) != value]:
+            there, here = (", ".join(f"{name}={of[name]}" for name in other) for of in (saved, ours))
+            found[-1].append(
+                f"{prefix[:-1] or 'LIF'}: the state is of a neuron with {there}, and this one has {here}; dict(state) "
+                "holds the tensors alone."
+            )
 
     def extra_repr(self) -> str:
         """Return what is printed between the brackets."""

@@ -36,7 +36,7 @@ def _fire(current: Array, carry: Array, membrane: Array | None, spike: Array | N
     zero = one - one
     for i in range(current.size):
         h = carry[i] + scale * current[i]
-        s = one if h > gate else zero
+        s = one if h > gate else zero if h <= gate else h  # NaN where the membrane is
         if membrane is not None:
             membrane[i] = h
         if spike is not None:
@@ -53,7 +53,7 @@ def _slope(distance: float, kind: int, height: float, steepness: float, one: flo
     x = abs(x)
     if kind == 1:
         return height / ((one + x) * (one + x))
-    return height * (one - x) if x < one else one - one
+    return one - one if x >= one else height * (one - x)  # NaN stays NaN
 
 
 @_compiled
@@ -66,7 +66,9 @@ def _step_back(membrane: Array, spike_grad: Array, carry: Array, grad: Array, p:
         h = membrane[i]
         s = one if h > gate else zero
         slope = _slope(h - threshold, kind, height, steepness, one)
-        reset = attached * carry[i] * (decay * (hard * h + soft) + late)  # what the loss has by way of the reset
+        taken = decay * (h if hard > zero else soft) + late  # from what is carried on, by a spike
+        due = attached * carry[i]
+        reset = due * taken if due != zero else zero  # what the loss has by way of the reset
         g = (spike_grad[i] - reset) * slope + carry[i] * decay * (one - hard * s)
         carry[i] = g
         grad[i] = scale * g  # by the current
@@ -84,7 +86,7 @@ def _add(direct: Array, carry: Array, grad: Array, p: Array) -> None:
 @_compiled
 def forward(currents: Array, stride: int, spikes: Array, membranes: Array, steps: int, size: int, p: Array) -> None:
     """Write the spikes of all neurons, and their membranes unless that array is empty."""
-    carries = np.empty(WIDEST, currents.dtype)
+    carries = np.empty(min(WIDEST, size), currents.dtype)
     for start in range(0, size, WIDEST):
         width = min(WIDEST, size - start)
         carry = carries[:width]
@@ -113,7 +115,7 @@ def backward(
     kind: int,
 ) -> None:
     """Write the gradient of the currents of all neurons."""
-    block = min(WIDEST, max(64, CACHED // steps // 64 * 64))  # whole cache lines
+    block = max(1, min(WIDEST, max(64, CACHED // steps // 64 * 64), size))  # whole cache lines
     membranes = np.empty((steps, block), currents.dtype)
     carries = np.empty(block, currents.dtype)
     for start in range(0, size, block):

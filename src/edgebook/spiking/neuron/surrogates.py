@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from edgebook.spiking.neuron.choice import one_of
+from edgebook.spiking.neuron.library import Node, below_autograd, define, differentiable
 
 Kind = Literal["atan", "fast_sigmoid", "triangular"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -64,7 +65,7 @@ class Surrogate:
 
     def spike(self, distance: Tensor, *, strict: bool = True) -> Tensor:
         """Spike above the threshold, or already at it where `strict` is off; differentiable, also twice."""
-        return _Spike.apply(distance, self, strict)
+        return _SPIKE(distance, self.kind, self.height, self.steepness, strict)
 
     def slope(self, distance: Tensor) -> Tensor:
         """Return the derivative that stands in for that of a spike, of the shape of the distances."""
@@ -75,22 +76,50 @@ class Surrogate:
         return self.height * (1 - self.steepness * distance.abs()).clamp(min=0)
 
 
-class _Spike(torch.autograd.Function):
-    generate_vmap_rule = True
+def _fired(distance: Tensor, kind: Kind, height: float, steepness: float, strict: bool) -> Tensor:
+    return (distance > 0 if strict else distance >= 0).to(distance.dtype)
 
-    @staticmethod
-    def forward(distance: Tensor, surrogate: Surrogate, strict: bool) -> Tensor:
-        return (distance > 0 if strict else distance >= 0).to(distance.dtype)
 
+def _fired_or_nan(distance: Tensor, *arguments: Any) -> Tensor:
+    return keep_nan(_fired(distance, *arguments), distance, distance)
+
+
+def keep_nan(spikes: Tensor, seen: Tensor, last: Tensor) -> Tensor:
+    """Write NaN over the spikes where what they were told from is NaN, and return them.
+
+    Membranes once NaN stay so: where the `last` of them are none, nothing has to be done, and on a CPU is not.
+    """
+    if last.device.type != "cpu" or bool(last.sum().isnan()):
+        spikes.masked_fill_(seen.isnan(), torch.nan)
+    return spikes
+
+
+class _Spike(Node):
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate, bool], output: Tensor) -> None:
-        distance, ctx.surrogate, _ = inputs
+    def forward(ctx: Any, distance: Tensor, *arguments: Any) -> Tensor:
+        ctx.surrogate, ctx.rest = Surrogate(*arguments[:3]), (None,) * len(arguments)
         ctx.save_for_backward(distance)
+        ctx.save_for_forward(distance)
+        return below_autograd(_SPIKE, distance, *arguments)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (distance,) = ctx.saved_tensors
-        return grad * ctx.surrogate.slope(distance), None, None
+        return grad * ctx.surrogate.slope(distance), *ctx.rest
+
+    @staticmethod
+    def jvp(ctx: Any, moved: Tensor, *_: None) -> Tensor:
+        (distance,) = ctx.saved_tensors
+        return moved * ctx.surrogate.slope(distance)
+
+
+_SPIKE = define(
+    "spike(Tensor distance, str kind, float height, float steepness, bool strict) -> Tensor",
+    kernel=_fired_or_nan,
+    fake=_fired,
+    autograd=differentiable(_Spike),
+    vmap=lambda info, in_dims, *inputs: (_SPIKE(*inputs), in_dims[0]),
+)
 
 
 def atan(alpha: float = 2.0) -> Surrogate:

@@ -25,7 +25,7 @@ def _forward(current, spike, membrane, p, steps, size, stride, BLOCK: tl.constex
     carry = tl.zeros([BLOCK], dtype=current.dtype.element_ty)  # c_0 = 0
     for _ in range(steps):
         h = carry + scale * tl.load(current + i, mask=here, other=0)  # h_t = c_(t-1) + g I_t
-        s = (h > gate).to(h.dtype)
+        s = tl.where(h != h, h, (h > gate).to(h.dtype))  # NaN where the membrane is
         tl.store(membrane + i, h, mask=here)
         tl.store(spike + i, s, mask=here)
         carry = decay * (h * (1 - hard * s) - soft * s) - late * s  # the three resets in one formula
@@ -41,7 +41,7 @@ def _slope(distance, height, steepness, KIND: tl.constexpr):
         return height / (1 + x * x)
     if KIND == 1:
         return height / ((1 + tl.abs(x)) * (1 + tl.abs(x)))
-    return tl.maximum(height * (1 - tl.abs(x)), 0)
+    return tl.where(tl.abs(x) >= 1, 0, height * (1 - tl.abs(x)))  # NaN stays NaN
 
 
 @triton.jit
@@ -59,7 +59,9 @@ def _backward(
         t = (steps - 1 - back).to(tl.int64)
         h = tl.load(membrane + t * size + i, mask=here, other=0)
         s = (h > gate).to(h.dtype)
-        reset = attached * carry * (decay * (hard * h + soft) + late)  # what the loss has by way of the reset
+        taken = decay * tl.where(hard > 0, h, soft) + late  # from what is carried on, by a spike
+        due = attached * carry
+        reset = tl.where(due != 0, due * taken, 0)  # what the loss has by way of the reset
         given = tl.load(spike_grad + t * spike_stride + i, mask=here, other=0)
         carry = (given - reset) * _slope(h - threshold, height, steepness, KIND) + carry * decay * (1 - hard * s)
         if DIRECT:
@@ -67,36 +69,35 @@ def _backward(
         tl.store(grad + t * size + i, scale * carry, mask=here)
 
 
-def forward(currents: Tensor, stride: int, steps: int, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Return spikes and membranes, flat, of currents whose steps lie `stride` apart."""
-    size = stride or len(currents)
-    spikes, membranes = (currents.new_empty(steps * size) for _ in range(2))
+def forward(
+    currents: Tensor, stride: int, spikes: Tensor, membranes: Tensor, steps: int, size: int, numbers: Tensor
+) -> None:
+    """Write spikes and membranes, flat, of currents whose steps lie `stride` apart."""
     if size:
         with torch.cuda.device_of(currents):
             _forward[(triton.cdiv(size, BLOCK),)](
                 currents, spikes, membranes, numbers, steps, size, stride,
                 BLOCK=BLOCK, num_warps=WARPS, enable_fp_fusion=False,
             )  # fmt: skip
-    return spikes, membranes
 
 
 def backward(
     membranes: Tensor,
     spikes: Tensor,
     stride: int,
-    direct: Tensor | None,
+    direct: Tensor,
     direct_stride: int,
+    grads: Tensor,
     steps: int,
+    size: int,
     numbers: Tensor,
     kind: int,
-) -> Tensor:
-    """Return the gradient of the currents from those of spikes and, where `direct` is one, of membranes; all flat."""
-    size, grads = len(membranes) // steps, torch.empty_like(membranes)
+) -> None:
+    """Write the gradient of the currents from those of spikes and, where `direct` is not empty, of membranes."""
     if size:
         with torch.cuda.device_of(membranes):
             _backward[(triton.cdiv(size, BLOCK),)](
-                membranes, spikes, membranes if direct is None else direct, grads, numbers, steps, size, stride,
-                direct_stride, KIND=kind, DIRECT=direct is not None, BLOCK=BLOCK, num_warps=WARPS,
+                membranes, spikes, direct if len(direct) else membranes, grads, numbers, steps, size, stride,
+                direct_stride, KIND=kind, DIRECT=len(direct) > 0, BLOCK=BLOCK, num_warps=WARPS,
                 enable_fp_fusion=False,
             )  # fmt: skip
-    return grads
