@@ -63,7 +63,15 @@ def to_record(arrays: Mapping[str, NDArray]) -> ArrayRecord:
     -------
     flwr.app.ArrayRecord
         A copy, serialised.
+
+    Raises
+    ------
+    TypeError
+        An array of objects.
     """
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"The array '{name}' holds objects, and only numbers can be sent.")
     return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
 
 
