@@ -66,6 +66,46 @@ def test_weights_by_samples_need_samples(count: Any) -> None:
         client_weights([Update(0, {}, {})], "by size")
 
 
+@pytest.mark.parametrize("count", [float("nan"), float("inf"), 1e308, 2**53 + 1, -3, True, [5]])
+def test_numbers_of_examples_that_cannot_be_weights(count: Any) -> None:
+    with pytest.raises(ValueError, match=r"Client 1 must report 'num-examples' above 0 and at most 2\*\*53, got"):
+        client_weights([Update(0, {}, {"num-examples": 5}), Update(1, {}, {"num-examples": count})], "samples")
+    assert client_weights([Update(k, {}, {"num-examples": 2**53}) for k in range(4)], "samples") == [0.25] * 4
+
+
+def test_complex_arrays_are_averaged_and_others_refused_by_name() -> None:
+    real, imaginary = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
+    models = [{"w": (real + 1j * imaginary).astype(np.complex64)}, {"w": np.full((3, 4), 2 - 6j, np.complex64)}]
+    found = average(models, [0.25, 0.75], {"w": np.zeros((3, 4), np.complex64)})["w"]
+    np.testing.assert_allclose(found.real, real / 4 + 1.5, rtol=1e-6)
+    np.testing.assert_allclose(found.imag, imaginary / 4 - 4.5, rtol=1e-6)
+    assert found.dtype == np.complex64
+    with pytest.raises(ValueError, match="real arrays alone, and 'w' is complex64"):
+        noisy_updates([Update(0, models[0], {})], models[1], 1.0, seed=0, server_round=1)
+
+
+ONES = np.ones(2, np.float32)
+
+
+@pytest.mark.parametrize(("model", "current", "words"), [
+    (ONES * 1j, ONES, "'w' is of the type complex64, which cannot be averaged as float32"),
+    (np.array(["1", "2"]), ONES, "'w' is of the type <U1, which cannot be averaged as float32"),
+    (np.array([1, None]), np.array([1, None]), "'w' is of the type object"),
+    (np.array([True, False]), np.array([True, True]), "'w' has changed, and bool is not averaged"),
+    (np.array([3, 5], np.int8), np.array([3, 4], np.int8), "'w' has changed, and int8 is not averaged"),
+    (ONES.reshape(2, 1), ONES.reshape(1, 2), r"'w' has the shape \(2, 1\) and not \(1, 2\)"),
+], ids=["complex", "words", "objects", "truth values", "integers", "shape"])  # fmt: skip
+def test_models_that_are_no_versions_of_the_current_one(model: Any, current: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        average([{"w": current}, {"w": model}], [0.5, 0.5], {"w": current})
+    with pytest.raises(ValueError, match=r"\['v'\] are unknown"):
+        average([{"v": current}], [1.0], {"w": current})
+    with pytest.raises(ValueError, match="one weight each, got 1 and 2"):
+        average([{"w": current}], [0.5, 0.5], {"w": current})
+    same = average([{"w": current}] * 2, [0.5, 0.5], {"w": current})["w"] if current.dtype != object else current
+    np.testing.assert_array_equal(same, current)
+
+
 def test_relative_noise_has_the_size_of_the_update() -> None:
     rng = np.random.default_rng(0)
     current = {
@@ -103,5 +143,8 @@ def test_noise_differs_between_clients_and_rounds_and_repeats() -> None:
     assert noisy_updates(updates, current, 0.0, seed=0, server_round=1) == updates
     with pytest.raises(ValueError, match="at least 0"):
         noisy_updates(updates, current, -1.0, seed=0, server_round=1)
+    for size in (float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="finite number"):
+            noisy_updates(updates, current, size, seed=0, server_round=1)
     with pytest.raises(ValueError, match="scale of noise"):
         noisy_updates(updates, current, 1.0, seed=0, server_round=1, scale="none")  # type: ignore[arg-type]

@@ -203,11 +203,64 @@ def test_bytes_are_those_that_flower_counts(small: Any) -> None:
         ({"engine": "rai"}, "engine must be one of local, ray"),
         ({"num_clients": 0}, "num_clients"),
         ({"seed": -1}, "seed"),
+        ({"num_clients": 4.0}, "num_clients must be a whole number"),
+        ({"num_clients": True}, "num_clients must be a whole number"),
+        ({"workers": 0}, "workers"),
     ],
 )
 def test_what_cannot_be_is_refused(small: Any, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, TypeError), match=words):
         run(small, STRATEGIES["averaging"], **options)
+
+
+def test_apps_in_each_others_place_are_refused(small: Any) -> None:
+    with pytest.raises(TypeError, match="A ServerApp and a ClientApp are needed"):
+        simulate(small.client(), small.server(STRATEGIES["averaging"]), num_clients=4, progress=False)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"min_available_nodes": 5}, {"min_train_nodes": 5}, {"min_evaluate_nodes": 5}, {"fraction_train": 5.0},
+], ids=str)  # fmt: skip
+def test_a_strategy_that_waits_for_more_nodes_than_there_are_is_told_so(small: Any, options: dict[str, Any]) -> None:
+    clients = 2 if options else 1
+    words = f"waits for [25]|10 nodes, and this simulation has {clients}: look at its fractions and at min_available"
+    with pytest.raises(ValueError, match=words):
+        run(small, lambda: flower.FedAvg(**options), num_clients=clients)
+
+
+def test_a_server_that_asks_nobody_is_told_of(small: Any) -> None:
+    server = ServerApp()
+    server.main()(lambda grid, context: flower.FedAvg().start(grid, to_record(small.start()), num_rounds=0))
+    with pytest.warns(UserWarning, match="has asked no client for anything"):
+        simulate(server, small.client(), num_clients=2, progress=False)
+
+
+def test_one_process_runs_one_federation_at_a_time(small: Any) -> None:
+    """Others give what they give alone or are refused: in another thread, in a client, in the server."""
+    alone = run(small, STRATEGIES["averaging"])
+    found, refused = list[Simulation](), list[str]()
+
+    def another() -> None:
+        try:
+            found.append(run(small, STRATEGIES["averaging"]))
+        except ValueError as error:
+            refused.append(str(error))
+
+    def act(client: int, number: int, message: Message) -> None:
+        if (client, number) == (1, 1):
+            another()  # a federation of the client's own
+            threads = [threading.Thread(target=another) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(30)
+
+    outer = run(small, STRATEGIES["averaging"], small.client(act))
+    assert outer.state == alone.state
+    assert (len(found), len(refused)) == (0, 3)
+    assert all("a second one would draw from the same global generators" in one for one in refused)
+    another()
+    assert found[0].state == alone.state
 
 
 def test_an_error_of_the_server_comes_through(small: Any) -> None:

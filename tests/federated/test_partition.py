@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,3 +76,47 @@ def test_what_cannot_be_is_refused(clients: int, alpha: float, at_least: int, wo
         balanced_dirichlet([0, 1] * 25, clients, alpha, at_least=at_least)
     with pytest.raises(ValueError, match="cannot share"):
         iid(3, 4)
+
+
+DEALT: dict[str, Callable[..., list[np.ndarray]]] = {
+    "balanced": lambda labels, clients: balanced_dirichlet(labels, clients, 0.5, seed=3),
+    "dirichlet": lambda labels, clients: dirichlet(labels, clients, 0.5, seed=3),
+    "shards": lambda labels, clients: shards(labels, clients, 2, seed=3),
+}
+
+
+@pytest.mark.parametrize("name", DEALT)
+def test_labels_are_one_class_for_each_sample_in_whatever_form(name: str) -> None:
+    labels, deal = np.random.default_rng(1).permutation(np.repeat(np.arange(5), 40)), DEALT[name]
+    expected = deal(labels, 4)
+    assert is_partition(expected, 200)
+    words = np.array(["a", "b", "c", "d", "e"])[labels]
+    for same in (labels.astype(np.float32), torch.from_numpy(labels), labels.tolist(), 7 * labels - 9, words):
+        for part, other in zip(expected, deal(same, np.int64(4)), strict=True):
+            np.testing.assert_array_equal(part, other)
+    unclear = {
+        r"got \(200, 5\); one-hot labels become classes by argmax\(1\)": np.eye(5)[labels],
+        r"got \(200, 1\)": labels[:, None],
+        "fractions, NaN or infinity in float64": labels + 0.5,
+        "NaN or infinity": np.where(labels > 3, np.nan, labels),
+        "got complex128": labels + 0j,
+        "got object": labels.astype(object),
+        r"one class for each sample, got \(0,\)": [],
+    }
+    for message, wrong in unclear.items():
+        with pytest.raises(ValueError, match=message):
+            deal(wrong, 4)
+    for few, clients in (([0, 1], 3), (labels, 0)):
+        with pytest.raises(ValueError, match="cannot share"):
+            deal(few, clients)
+    with pytest.raises(TypeError, match=r"clients must be a whole number, got 2\.5"):
+        deal(labels, 2.5)
+
+
+@pytest.mark.parametrize("deal", [balanced_dirichlet, dirichlet])
+def test_a_concentration_is_a_finite_number_above_zero(deal: Callable[..., list[np.ndarray]]) -> None:
+    for alpha, kind in ((float("nan"), ValueError), (float("inf"), ValueError), (0.0, ValueError), ([1.0], TypeError)):
+        with pytest.raises(kind, match="alpha must be"):
+            deal([0, 1] * 25, 5, alpha)
+    with pytest.raises(TypeError, match="seed must be a whole number, got None"):
+        deal([0, 1] * 25, 5, 1.0, seed=None)

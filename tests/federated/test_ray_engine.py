@@ -18,6 +18,7 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
+from flwr.serverapp import strategy as flower
 
 from edgebook.federated import (
     ClientError,
@@ -150,3 +151,34 @@ def test_failures_of_all_kinds_are_those_of_the_engine_local(small: Any) -> None
         (3, 3, "it returned other arrays than it was sent: ['b'] are missing, ['v'] are unknown"),
     ]  # fmt: skip
     assert states["ray"] == states["local"]
+
+
+def test_what_flowers_own_strategies_pass_over_is_told_as_by_the_engine_local(small: Any) -> None:
+    def fail(client: int, number: int, message: Message) -> Message | None:
+        if client == 0:
+            raise SystemExit(3)
+        if client == 1:
+            from flwr.clientapp import ClientApp
+            from flwr.serverapp import ServerApp
+
+            from edgebook.federated import simulate
+
+            simulate(ServerApp(), ClientApp(), num_clients=1, progress=False)
+        return message if client == 2 else None
+
+    server = small.server(lambda: flower.FedAvg(fraction_evaluate=0.0), rounds=1, timeout=300.0)
+    told = []
+    for go in (on_ray, lambda *apps: simulate(*apps, num_clients=4, progress=False)):
+        with pytest.warns(UserWarning, match="went on after 3 failures") as caught:
+            state = go(server, small.client(fail)).state
+        told.append((str(caught[0].message), state))
+    assert told[0] == told[1]
+    for words in ("Client 0 failed in round 1: SystemExit: 3.", "Client 1 failed in round 1: ValueError: A simulation",
+                  "Client 2 failed in round 1: it returned a message that is no reply"):  # fmt: skip
+        assert words in told[0][0]
+
+
+def test_a_strategy_that_waits_for_more_nodes_than_there_are_is_told_so(small: Any) -> None:
+    server = small.server(lambda: flower.FedAvg(min_available_nodes=9), timeout=300.0)
+    with pytest.raises(ValueError, match="waits for 9 nodes, and this simulation has 4"):
+        on_ray(server, small.client())

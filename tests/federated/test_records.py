@@ -36,6 +36,11 @@ def test_an_array_that_is_cut_off_is_refused_as_flower_refuses_it() -> None:
             read()
 
 
+def test_arrays_of_objects_are_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="The array 'b' holds objects"):
+        to_record({"a": np.ones(2), "b": np.array([1, None])})
+
+
 def test_a_copy_is_equal_for_flower_too_and_shares_nothing_that_changes() -> None:
     content = RecordDict({
         "arrays": to_record({"w": np.eye(2, dtype=np.float32), "n": np.array(3)}),

@@ -1,5 +1,6 @@
 """Federations of simulated and of real clients: engine, rounds, averaging, partitions, local training."""
 
+from edgebook.federated.adaptive import FedAdagrad, FedAdam, FedYogi
 from edgebook.federated.averaging import average
 from edgebook.federated.clients import announce_partition
 from edgebook.federated.engine import Simulation, simulate
@@ -10,5 +11,5 @@ from edgebook.federated.randomness import client_seed
 from edgebook.federated.records import count_bytes, to_arrays, to_record
 from edgebook.federated.replies import ClientError
 from edgebook.federated.shared import made_once
-from edgebook.federated.strategies import FedAdagrad, FedAdam, FedAvg, FedYogi
+from edgebook.federated.strategies import FedAvg
 from edgebook.federated.traffic import traffic

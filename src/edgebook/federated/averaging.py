@@ -8,16 +8,16 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from edgebook.federated.checks import finite
 from edgebook.federated.randomness import derived_rng
-from edgebook.federated.records import Arrays
-from edgebook.federated.replies import Update
+from edgebook.federated.records import Arrays, mismatch
+from edgebook.federated.replies import EXAMPLES, Update, uncounted
 
 Weighting = Literal["uniform", "samples"]
 NoiseScale = Literal["relative", "absolute"]
 
 # Running statistics are averaged, but get no noise and no step of an optimiser: a variance must not become negative.
 STATISTICS = ("running_mean", "running_var")
-EXAMPLES = "num-examples"  # Flower's name for the number of samples of a client
 
 
 def client_weights(updates: Sequence[Update], weighting: Weighting) -> list[float]:
@@ -26,8 +26,8 @@ def client_weights(updates: Sequence[Update], weighting: Weighting) -> list[floa
     .. math:: w_k = \frac{1}{m} \quad\text{or}\quad w_k = \frac{n_k}{\sum_j n_j}
 
     Source: McMahan et al., arXiv 1602.05629, weigh by samples; the code of Venkatesha et al., arXiv 2106.06579,
-    weighs all clients alike. An unknown weighting, no update, and numbers of examples that are missing or not above
-    zero are ValueErrors.
+    weighs all clients alike. An unknown weighting, no update, and numbers of examples that are missing, not above
+    zero or too large to be counted are ValueErrors.
     """
     if weighting not in get_args(Weighting):
         raise ValueError(f"weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}.")
@@ -35,10 +35,10 @@ def client_weights(updates: Sequence[Update], weighting: Weighting) -> list[floa
         raise ValueError("An average needs at least one client.")
     if weighting == "uniform":
         return [1 / len(updates)] * len(updates)
-    counts = [update.metrics.get(EXAMPLES) for update in updates]
-    for update, count in zip(updates, counts, strict=True):
-        if not isinstance(count, int | float) or not count > 0:
-            raise ValueError(f"Client {update.client} must report '{EXAMPLES}' above 0, got {count!r}.")
+    for update in updates:
+        if problem := uncounted(update.metrics):
+            raise ValueError(f"Client {update.client} {problem}.")
+    counts = [update.metrics[EXAMPLES] for update in updates]
     return [float(count) / sum(counts) for count in counts]
 
 
@@ -57,13 +57,26 @@ def average(models: Sequence[Arrays], weights: Sequence[float], current: Arrays)
     Returns
     -------
     dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        No model, another number of weights, or a model with other names, shapes or types than the current one, or
+        with other integers in an array with axes.
     """
+    if not models or len(models) != len(weights):
+        raise ValueError(f"An average needs models with one weight each, got {len(models)} and {len(weights)}.")
+    for number, model in enumerate(models):
+        if problem := mismatch(model, current):
+            raise ValueError(f"Model {number} is no version of the current one: {problem}.")
 
     def mean(name: str, array: NDArray) -> NDArray:
-        total = sum(w * model[name].astype(np.float64) for w, model in zip(weights, models, strict=True))
-        return np.asarray(total).astype(array.dtype).reshape(array.shape)
+        total = np.zeros(array.shape, np.complex128 if array.dtype.kind == "c" else np.float64)
+        for w, model in zip(weights, models, strict=True):
+            total += w * model[name].astype(total.dtype)
+        return total.astype(array.dtype)
 
-    return {name: mean(name, array) if array.dtype.kind == "f" else array.copy() for name, array in current.items()}
+    return {name: mean(name, array) if array.dtype.kind in "fc" else array.copy() for name, array in current.items()}
 
 
 def average_metrics(updates: Sequence[Update], weights: Sequence[float]) -> dict[str, float]:
@@ -93,10 +106,10 @@ def noisy_updates(
     with :math:`d` the number of values of each array, one :math:`s_k` for each array.
     Source: the code of Venkatesha et al., arXiv 2106.06579, which has the relative scale and spares nothing.
 
-    Here :math:`\theta` is the model that was sent. A sigma of 0 changes nothing, a negative one or an unknown scale is
-    a ValueError; each client has its own noise.
+    Here :math:`\theta` is the model that was sent. A sigma of 0 changes nothing; a negative one, an unknown scale and
+    complex arrays, whose noise would need a convention, are ValueErrors. Each client has its own noise.
     """
-    if not sigma >= 0:
+    if finite("The noise of updates", sigma) < 0:
         raise ValueError(f"The noise of updates must be at least 0, got {sigma}.")
     if scale not in get_args(NoiseScale):
         raise ValueError(f"The scale of noise must be one of {', '.join(get_args(NoiseScale))}, got {scale!r}.")
@@ -107,6 +120,8 @@ def noisy_updates(
         rng = derived_rng(seed, "noise", server_round, update.client)
         arrays = {}
         for name, array in update.arrays.items():
+            if array.dtype.kind == "c":
+                raise ValueError(f"Noise is added to real arrays alone, and '{name}' is {array.dtype}.")
             if array.dtype.kind == "f" and array.size and not name.endswith(STATISTICS):
                 unit = np.abs(array - current[name]).mean() if scale == "relative" else 1.0
                 array = (array + sigma * float(unit) * rng.standard_normal(array.shape)).astype(array.dtype)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgebook.federated.checks import finite, whole
+
 
 class LocalResult(NamedTuple):
     """What a client reports of its training."""
@@ -53,9 +55,11 @@ def train_locally(
 
     Raises
     ------
-    ValueError
-        Fewer images than a batch, no image, or fewer than one epoch.
+    ValueError, TypeError
+        Fewer images than a batch, no image, fewer than one epoch, or a rate that is no number.
     """
+    epochs, batch_size = whole("epochs", epochs), whole("batch_size", batch_size)
+    finite("lr", lr), finite("weight_decay", weight_decay)
     if len(x) != len(y) or len(x) < 1 or epochs < 1 or batch_size < 1:
         raise ValueError(
             f"Images with one label each, an epoch and a batch are needed, got {len(x)} images, {len(y)} labels, "

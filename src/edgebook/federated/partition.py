@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgebook.federated.checks import classes, finite, whole
+
 if TYPE_CHECKING:
     from flwr_datasets.partitioner import Partitioner
 
@@ -36,7 +38,7 @@ def iid(samples: int, clients: int, *, seed: int = 0) -> Partition:
     ValueError
         More clients than samples, or no client.
     """
-    _check(samples, clients, 1)
+    clients, _ = _check(samples, clients, 1, seed)
     return [np.sort(part) for part in np.array_split(np.random.default_rng(seed).permutation(samples), clients)]
 
 
@@ -52,8 +54,8 @@ def balanced_dirichlet(
 
     Parameters
     ----------
-    labels : array of int, (N,)
-        Class of each sample.
+    labels : array, (N,)
+        Class of each sample, whole numbers or words.
     clients, seed, at_least : int
         Number of clients K, what decides the draws, and the smallest number of samples of a client.
     alpha : float
@@ -66,13 +68,12 @@ def balanced_dirichlet(
 
     Raises
     ------
-    ValueError
-        Numbers that allow no partition, or none was found in a thousand tries.
+    ValueError, TypeError
+        Labels that are one-hot or fractions, numbers that allow no partition, or none was found in a thousand tries.
     """
-    labels = np.asarray(labels)
-    _check(len(labels), clients, at_least)
-    if not alpha > 0:
-        raise ValueError(f"alpha must be above 0, got {alpha}.")
+    labels = classes(labels)
+    clients, at_least = _check(len(labels), clients, at_least, seed)
+    alpha = _concentration(alpha)
     rng = np.random.default_rng(seed)
     for _ in range(TRIES):
         parts = _balanced_draw(labels, clients, alpha, rng)
@@ -115,8 +116,8 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
 
     Raises
     ------
-    ValueError
-        Numbers that allow no partition.
+    ValueError, TypeError
+        As for `balanced_dirichlet`.
 
     Examples
     --------
@@ -126,8 +127,10 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
     """
     from flwr_datasets.partitioner import DirichletPartitioner
 
-    _check(len(labels), clients, at_least)
-    return flower_partition(labels, DirichletPartitioner(clients, "label", float(alpha), at_least, seed=seed))
+    clients, at_least = _check(len(labels := classes(labels)), clients, at_least, seed)
+    return flower_partition(
+        labels, DirichletPartitioner(clients, "label", _concentration(alpha), at_least, seed=int(seed))
+    )
 
 
 def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) -> Partition:
@@ -149,8 +152,8 @@ def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) 
 
     Raises
     ------
-    ValueError
-        More shards than samples.
+    ValueError, TypeError
+        Labels that are one-hot or fractions, or more shards than samples.
 
     Examples
     --------
@@ -159,8 +162,8 @@ def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) 
     """
     from flwr_datasets.partitioner import ShardPartitioner
 
-    _check(len(labels), clients, shards_each)
-    return flower_partition(labels, ShardPartitioner(clients, "label", shards_each, seed=seed))
+    clients, shards_each = _check(len(labels := classes(labels)), clients, shards_each, seed)
+    return flower_partition(labels, ShardPartitioner(clients, "label", shards_each, seed=int(seed)))
 
 
 def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
@@ -168,8 +171,8 @@ def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
 
     Parameters
     ----------
-    labels : array of int, (N,)
-        Class of each sample; the partitioner sees a column named "label".
+    labels : array, (N,)
+        Class of each sample, whole numbers or words; the partitioner sees a column named "label".
     partitioner : flwr_datasets.partitioner.Partitioner
         Not yet given a set.
 
@@ -177,6 +180,11 @@ def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
     -------
     list of ndarray of int
         As for `iid`.
+
+    Raises
+    ------
+    ValueError
+        Labels that are one-hot or fractions.
 
     Examples
     --------
@@ -189,7 +197,7 @@ def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
 
     from datasets import Dataset
 
-    labels = np.asarray(labels)
+    labels = classes(labels)
     partitioner.dataset = Dataset.from_dict({"label": labels.tolist(), "position": list(range(len(labels)))})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Flower warns at each try; the last failure is an error
@@ -197,6 +205,18 @@ def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
     return [np.sort(np.asarray(part, np.int64)) for part in parts]
 
 
-def _check(samples: int, clients: int, at_least: int) -> None:
+def _concentration(alpha: float) -> float:
+    if finite("alpha", alpha) <= 0:
+        raise ValueError(f"alpha must be above 0, got {alpha}.")
+    return float(alpha)
+
+
+def _check(samples: int, clients: int, at_least: int, seed: int) -> tuple[int, int]:
+    """Return clients and samples of each as Python's numbers, if so many samples can be shared among them."""
+    whole("seed", seed, least=0)
+    samples, clients, at_least = (
+        whole(name, value) for name, value in (("samples", samples), ("clients", clients), ("at_least", at_least))
+    )
     if clients < 1 or at_least < 0 or samples < clients * max(at_least, 1):
         raise ValueError(f"{clients} clients with at least {at_least} samples each cannot share {samples} samples.")
+    return clients, at_least

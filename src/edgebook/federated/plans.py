@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from edgebook.federated.averaging import NoiseScale, Weighting
+from edgebook.federated.checks import finite, whole
 from edgebook.federated.sampling import late_clients, sample_clients
 
 
@@ -32,8 +33,8 @@ class RoundPlan:
 
     Raises
     ------
-    ValueError
-        A number outside its range, or an unknown name.
+    ValueError, TypeError
+        A number outside its range, NaN or infinite, a fraction of a client, or an unknown name.
     """
 
     clients: int
@@ -48,6 +49,11 @@ class RoundPlan:
     wait: float = 60.0
 
     def __post_init__(self) -> None:
+        for name in ("clients", "per_round", "seed", "evaluated", "tolerated"):
+            if name != "per_round" or self.per_round is not None:
+                object.__setattr__(self, name, whole(name, getattr(self, name)))
+        for name in ("stragglers", "noise", "wait"):
+            object.__setattr__(self, name, finite(name, getattr(self, name)))
         if self.clients < 1:
             raise ValueError(f"A federation needs at least one client, got {self.clients}.")
         if not 1 <= self.drawn <= self.clients:
@@ -56,7 +62,7 @@ class RoundPlan:
             raise ValueError(f"evaluated must lie between 0 and the {self.clients} clients, got {self.evaluated}.")
         if not 0 <= self.stragglers <= 1:
             raise ValueError(f"stragglers must lie between 0 and 1, got {self.stragglers}.")
-        if self.seed < 0 or self.tolerated < 0 or self.wait < 0 or not self.noise >= 0:
+        if min(self.seed, self.tolerated, self.wait, self.noise) < 0:
             raise ValueError("seed, noise, tolerated and wait must be at least 0.")
         for name, allowed in (("weighting", Weighting), ("noise_scale", NoiseScale)):
             if getattr(self, name) not in get_args(allowed):

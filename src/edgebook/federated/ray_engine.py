@@ -36,11 +36,12 @@ class RelayGrid(PartitionGrid):
     """Flower's grid, with a record on each message that the supervised app reads; `workers` clients work at a time."""
 
     def __init__(self, grid: Grid, clients: int, workers: int, calls: Calls) -> None:
-        self._grid, self._workers, self._calls = grid, workers, calls
-        self.partitions = Directory(clients).connected(grid, wait=START)
-        if len(self.partitions) < clients:
-            raise RuntimeError(f"Only {len(self.partitions)} of {clients} simulated clients came up.")
-        self._client_of = {node: client for client, node in self.partitions.items()}
+        partitions = Directory(clients).connected(grid, wait=START)
+        if len(partitions) < clients:
+            raise RuntimeError(f"Only {len(partitions)} of {clients} simulated clients came up.")
+        super().__init__(partitions, calls)
+        self._grid, self._workers = grid, workers
+        self._pushed: dict[str, Message] = {}  # message -> as the server sent it, until it is answered
 
     def set_run(self, run: Run) -> None:
         self._grid.set_run(run)
@@ -53,28 +54,33 @@ class RelayGrid(PartitionGrid):
         return self._grid.get_nodes()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send messages on; they are numbered, and not counted as traffic."""
-        return self._grid.push_messages([self._relayed(message, None) for message in messages])
+        sent = list(messages)
+        numbers = list(self._grid.push_messages([self._relayed(message, None) for message in sent]))
+        self._pushed |= {message.metadata.message_id: message for message in sent}
+        return numbers
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return self._grid.pull_messages(message_ids)
+        replies = list(self._grid.pull_messages(message_ids))
+        for reply in replies:
+            if message := self._pushed.pop(reply.metadata.reply_to_message_id, None):
+                self._calls.keep(message, reply, self.client(message))
+        return replies
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages on and wait for the answers; each client has all of the timeout to itself."""
         sent = list(messages)
         if not sent:
             return []
-        patience = None if timeout is None else timeout * math.ceil(len(sent) / self._workers) + SLACK
         relayed = [self._relayed(message, timeout) for message in sent]
+        patience = None if timeout is None else timeout * math.ceil(len(sent) / self._workers) + SLACK
         replies = list(self._grid.send_and_receive(relayed, timeout=patience))
-        asked = {number: message for number, message in enumerate(sent)}
-        for number, reply in answers(asked, replies).items():
-            message = asked[number]
-            self._calls.keep(message, reply, self._client_of[message.metadata.dst_node_id])
-        order = {message.metadata.message_id: self._client_of[message.metadata.dst_node_id] for message in sent}
+        for number, reply in answers(dict(enumerate(sent)), replies).items():
+            self._calls.keep(sent[number], reply, self.client(sent[number]))
+        order = {message.metadata.message_id: self.client(message) for message in sent}
         return sorted(replies, key=lambda reply: order[reply.metadata.reply_to_message_id])
 
     def _relayed(self, message: Message, timeout: float | None) -> Message:
+        self.client(message)  # which there must be
         return Message(self._calls.content(message, timeout), metadata=message.metadata)
 
 
@@ -128,15 +134,23 @@ def _quiet_flower() -> Iterator[None]:
     """Keep Flower and Ray from reporting over the network, from warning, and from changing the environment for good."""
     from flwr.supercore import telemetry
 
-    kept = dict(os.environ)
+    kept, logger = dict(os.environ), logging.getLogger("flwr")
     reports = telemetry.FLWR_TELEMETRY_ENABLED
     telemetry.FLWR_TELEMETRY_ENABLED = os.environ.get("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.update({name: value for name, value in SETTINGS.items() if name not in kept})
+    logger.addFilter(_of_its_users)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray's warnings are about its own future
             yield
     finally:
+        logger.removeFilter(_of_its_users)
         telemetry.FLWR_TELEMETRY_ENABLED = reports
-        os.environ.clear()
+        for name in os.environ.keys() - kept.keys():
+            del os.environ[name]
         os.environ.update(kept)
+
+
+def _of_its_users(record: logging.LogRecord) -> bool:
+    """Return whether Flower speaks of the apps, and not of how this module calls it."""
+    return "`run_simulation`" not in record.getMessage()

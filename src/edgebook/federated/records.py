@@ -8,7 +8,8 @@ from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app.metadata import Metadata
 from flwr.common.constant import SType
 from numpy.typing import NDArray
 
@@ -62,8 +63,49 @@ def to_record(arrays: Mapping[str, NDArray]) -> ArrayRecord:
     -------
     flwr.app.ArrayRecord
         A copy, serialised.
+
+    Raises
+    ------
+    TypeError
+        An array of objects.
     """
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"The array '{name}' holds objects, and only numbers can be sent.")
     return ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
+
+
+def mismatch(arrays: Arrays, like: Arrays) -> str:
+    """Say what keeps a client's arrays from being averaged as those that it was sent, or nothing where nothing does.
+
+    Real and complex arrays are averaged. Whole numbers and truth values are not: one without axes is a counter, which
+    stays what the server has, and those with axes must come back as they were.
+    """
+    if arrays.keys() != like.keys():
+        missing, unknown = sorted(like.keys() - arrays.keys()), sorted(arrays.keys() - like.keys())
+        return f"it returned other arrays than it was sent: {missing} are missing, {unknown} are unknown"
+    for name, array in arrays.items():
+        old = like[name]
+        dtype, kind = old.dtype, old.dtype.kind
+        if array.shape != old.shape:
+            return f"its array '{name}' has the shape {array.shape} and not {old.shape}"
+        if kind not in "fciub" or (array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind")):
+            return f"its array '{name}' is of the type {array.dtype}, which cannot be averaged as {dtype}"
+        if kind in "iub" and old.ndim and not np.array_equal(array, old):
+            return f"its array '{name}' has changed, and {dtype} is not averaged"
+    return ""
+
+
+def unusable(arrays: Arrays, like: Arrays) -> str:
+    """Say also where arrays hold NaN or infinity, or would once they have the types of those that were sent."""
+    if problem := mismatch(arrays, like):
+        return problem
+    with np.errstate(over="ignore"):
+        for name, array in arrays.items():
+            dtype = like[name].dtype
+            if dtype.kind in "fc" and not np.isfinite(array if array.dtype == dtype else array.astype(dtype)).all():
+                return f"its array '{name}' holds values that are not finite"
+    return ""
 
 
 def copied(content: RecordDict) -> RecordDict:
@@ -75,13 +117,13 @@ def copied(content: RecordDict) -> RecordDict:
 
 
 def _copied(record: ArrayRecord | MetricRecord | ConfigRecord) -> ArrayRecord | MetricRecord | ConfigRecord:
+    other = type(record)()  # given a dictionary, it would check each value, and copy each array, once more
     if isinstance(record, ArrayRecord):
-        other = ArrayRecord()  # given a dictionary, it would copy each array once more
-        for name, array in record.items():
-            other[name] = _shared(array)
-        return other
-    values = {name: list(value) if isinstance(value, list) else value for name, value in record.items()}
-    return type(record)(values)
+        values = {name: _shared(array) for name, array in record.items()}
+    else:
+        values = {name: list(value) if isinstance(value, list) else value for name, value in record.items()}
+    other.__dict__["_data"].update(values)
+    return other
 
 
 def _shared(array: Array) -> Array:
@@ -89,6 +131,14 @@ def _shared(array: Array) -> Array:
     other = object.__new__(Array)
     kept = {"dtype": array.dtype, "shape": tuple(array.shape), "stype": array.stype, "data": bytes(array.data)}
     other.__dict__.update(kept)
+    return other
+
+
+def passed_on(message: Message, content: RecordDict) -> Message:
+    """Return a message with other content, whose metadata its owner may change too, past Flower's constructors."""
+    metadata, other = object.__new__(Metadata), object.__new__(Message)
+    metadata.__dict__.update(message.metadata.__dict__)
+    other.__dict__.update(_metadata=metadata, _content=content, _error=None)
     return other
 
 

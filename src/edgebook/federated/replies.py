@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import numpy as np
 from flwr.app import Message
 
-from edgebook.federated.records import Arrays, to_arrays
+from edgebook.federated.records import Arrays, to_arrays, unusable
+
+EXAMPLES = "num-examples"  # Flower's name for the number of samples of a client
+MOST = 2**53  # up to which a float counts one by one
 
 
 class Failure(NamedTuple):
@@ -19,12 +21,15 @@ class Failure(NamedTuple):
     reason: str  #: what it did instead
     details: str = ""  #: its traceback, if there is one
 
+    def __str__(self) -> str:
+        return f"Client {self.client} failed in round {self.round}: {self.reason}."
+
 
 class ClientError(RuntimeError):
     """A client failed; the message names it and the round, and `failure` holds both and the reason."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(f"Client {failure.client} failed in round {failure.round}: {failure.reason}.")
+        super().__init__(str(failure))
         self.failure = failure
         if failure.details:
             self.add_note(failure.details)
@@ -45,26 +50,45 @@ def collect(
     server_round: int,
     sent: Arrays | None,
     timeout: str,
+    samples: bool = False,
 ) -> tuple[list[Update], list[Failure]]:
     """Read the answers of a round, which come in any order; return updates and failures in the order of partitions.
 
     `asked` maps partitions to what was sent to their nodes. Answers must hold arrays of the names and shapes of the
     model `sent`, with finite values; it is None where only metrics are expected. `timeout` is said of who is silent.
+    With `samples`, a number of examples that can be a weight is needed too.
     """
     updates, failures = [], []
     for client, reply in answers(asked, replies).items():
-        arrays, problem, details = {}, "", ""
-        if reply is None:
-            problem = f"no answer {timeout}"
-        elif reply.has_error():
-            problem, details = _reason(reply)
+        failure = failure_of(reply, client, server_round, timeout)
+        if failure is None:
+            arrays, metrics, problem = _read(reply, sent)
+            problem = problem or (uncounted(metrics) and f"it {uncounted(metrics)}" if samples else "")
+            failure = Failure(server_round, client, problem) if problem else None
+        if failure is None:
+            updates.append(Update(client, arrays, metrics))
         else:
-            arrays, problem = _read(reply, sent)
-        if problem:
-            failures.append(Failure(server_round, client, problem.rstrip("."), details))
-        else:
-            updates.append(Update(client, arrays, dict(next(iter(reply.content.metric_records.values()), {}))))
+            failures.append(failure)
     return updates, failures
+
+
+def failure_of(reply: Message | None, client: int, server_round: int, timeout: str = "in time") -> Failure | None:
+    """Return the failure that stands in the place of an answer, None where there is an answer."""
+    if reply is None:
+        return Failure(server_round, client, f"no answer {timeout}")
+    if not reply.has_error():
+        return None
+    text = (reply.error.reason or "").strip() or f"error {reply.error.code}"
+    first, _, rest = text.partition("\n")
+    return Failure(server_round, client, " ".join(first.split()).rstrip("."), rest.strip())
+
+
+def uncounted(metrics: Mapping[str, object]) -> str:
+    """Say what is wrong with the number of examples that a client reports, or nothing where it can be a weight."""
+    count = metrics.get(EXAMPLES)
+    if isinstance(count, int | float) and not isinstance(count, bool) and 0 < count <= MOST:
+        return ""
+    return f"must report '{EXAMPLES}' above 0 and at most 2**53, got {count!r}"
 
 
 def answers(asked: Mapping[int, Message], replies: Iterable[Message]) -> dict[int, Message | None]:
@@ -76,32 +100,21 @@ def answers(asked: Mapping[int, Message], replies: Iterable[Message]) -> dict[in
     return {client: found.get(message.metadata.message_id) for client, message in sorted(asked.items())}
 
 
-def _reason(reply: Message) -> tuple[str, str]:
-    """Return the error of a reply in one line, and what else it says."""
-    text = reply.error.reason.strip() or f"error {reply.error.code}"
-    first, _, rest = text.partition("\n")
-    return " ".join(first.split()), rest.strip()
-
-
-def _read(reply: Message, sent: Arrays | None) -> tuple[Arrays, str]:
-    """Return the arrays of a reply, and what is wrong with it or nothing."""
-    records, metrics = reply.content.array_records, reply.content.metric_records
-    if len(metrics) > 1:
-        return {}, f"it returned {len(metrics)} metric records, and at most one is allowed"
+def _read(reply: Message, sent: Arrays | None) -> tuple[Arrays, dict[str, object], str]:
+    """Return the arrays and metrics of a reply, and what is wrong with it or nothing."""
+    records, reports = reply.content.array_records, reply.content.metric_records
+    if len(reports) > 1:
+        return {}, {}, f"it returned {len(reports)} metric records, and at most one is allowed"
+    metrics = dict(next(iter(reports.values()), {}))
+    for name, value in metrics.items():
+        if isinstance(value, int) and abs(value) >= 2**63:
+            return {}, {}, f"its metric '{name}' has more than 64 bits"
     if sent is None:
-        return {}, ""
+        return {}, metrics, ""
     if len(records) != 1:
-        return {}, f"it returned {len(records)} array records, and one is needed"
+        return {}, {}, f"it returned {len(records)} array records, and one is needed"
     try:
         arrays = to_arrays(next(iter(records.values())))
     except (ValueError, TypeError) as error:
-        return {}, f"its arrays cannot be read: {error}"
-    if arrays.keys() != sent.keys():
-        missing, unknown = sorted(sent.keys() - arrays.keys()), sorted(arrays.keys() - sent.keys())
-        return {}, f"it returned other arrays than it was sent: {missing} are missing, {unknown} are unknown"
-    for name, array in arrays.items():
-        if array.shape != sent[name].shape:
-            return {}, f"its array '{name}' has the shape {array.shape} and not {sent[name].shape}"
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            return {}, f"its array '{name}' holds values that are not finite"
-    return arrays, ""
+        return {}, {}, f"its arrays cannot be read: {error}"
+    return arrays, metrics, unusable(arrays, sent)

@@ -49,13 +49,13 @@ class Directory:
 
     def __init__(self, clients: int) -> None:
         self.clients = clients
-        self._partition_of: dict[int, int] = {}  # node -> partition
+        self._held: dict[int, tuple[int, int | None]] = {}  # node -> its partition, and of how many
 
     def connected(self, grid: Grid, *, wait: float) -> dict[int, int]:
         """Return partition -> node of the nodes that are connected, in the order of partitions.
 
         Waits so many seconds for all clients; those that did not come are left out. A node that has a partition that
-        there is not, or does not say which it has, is a ValueError.
+        there is not, or that another one has, or that does not say which it has, is a ValueError.
         """
         known = getattr(grid, "partitions", None)  # the engine "local" knows
         if known is not None:
@@ -63,25 +63,47 @@ class Directory:
         ends = time.monotonic() + wait
         while True:
             nodes = sorted(grid.get_node_ids())
-            asked = [node for node in nodes if node not in self._partition_of]
-            self._ask(grid, asked, patience=max(60.0, ends - time.monotonic()))
-            found = {self._partition_of[node]: node for node in nodes if node in self._partition_of}
-            if len(found) >= self.clients or time.monotonic() >= ends:
-                return dict(sorted(found.items()))
+            self._ask(grid, [node for node in nodes if node not in self._held], ends)
+            # A node that was started anew has another number, and the old one is listed until it is missed: ask again.
+            again = [node for several in self._holders(nodes).values() if len(several) > 1 for node in several]
+            self._held = {node: held for node, held in self._held.items() if node not in again}
+            self._ask(grid, again, ends)
+            holders = self._holders(nodes)
+            self._check(holders)
+            if len(holders) >= self.clients or time.monotonic() >= ends:
+                return {partition: several[0] for partition, several in sorted(holders.items())}
             time.sleep(0.2)
 
-    def _ask(self, grid: Grid, nodes: list[int], *, patience: float) -> None:
+    def _holders(self, nodes: list[int]) -> dict[int, list[int]]:
+        """Return partition -> the nodes that have it."""
+        holders: dict[int, list[int]] = {}
+        for node in nodes:
+            if node in self._held:
+                holders.setdefault(self._held[node][0], []).append(node)
+        return holders
+
+    def _check(self, holders: dict[int, list[int]]) -> None:
+        for partition, several in holders.items():
+            if not 0 <= partition < self.clients:
+                raise ValueError(f"A node has the partition {partition}, but there are {self.clients} clients.")
+            if len(several) > 1:
+                who = " and ".join(map(str, several))
+                raise ValueError(f"The nodes {who} both have the partition {partition}, and each needs its own.")
+        counts = {self._held[node][1] for several in holders.values() for node in several} - {None}
+        if len(counts) > 1:
+            raise ValueError(f"Nodes disagree on the number of partitions: {sorted(counts)}.")
+
+    def _ask(self, grid: Grid, nodes: list[int], ends: float) -> None:
         questions = [Message(RecordDict(), node, PARTITION_QUERY) for node in nodes]
+        patience = max(60.0, ends - time.monotonic())
         for answer in grid.send_and_receive(questions, timeout=patience) if questions else ():
-            if answer.has_error():
-                if answer.error.code in GONE:
-                    continue
-                reason = answer.error.reason.strip()
+            if answer.has_error() and answer.error.code in GONE:
+                continue
+            told = {} if answer.has_error() else answer.content.get("partition", {})
+            if not isinstance(told.get("partition-id"), int):
+                reason = (answer.error.reason or "nothing").strip() if answer.has_error() else "nothing"
                 raise ValueError(
                     "A node did not say which partition it has; its ClientApp needs "
                     f"edgebook.federated.announce_partition. It said: {reason}"
                 )
-            partition = int(answer.content["partition"]["partition-id"])
-            if not 0 <= partition < self.clients:
-                raise ValueError(f"A node has the partition {partition}, but there are {self.clients} clients.")
-            self._partition_of[answer.metadata.src_node_id] = partition
+            self._held[answer.metadata.src_node_id] = told["partition-id"], told.get("num-partitions")

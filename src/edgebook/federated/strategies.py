@@ -15,40 +15,48 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 
-from edgebook.federated.averaging import STATISTICS, average, average_metrics, client_weights, noisy_updates
+from edgebook.federated.averaging import average, average_metrics, client_weights, noisy_updates
+from edgebook.federated.checks import limit, whole
 from edgebook.federated.plans import RoundPlan
-from edgebook.federated.records import Arrays, to_arrays, to_record
+from edgebook.federated.records import Arrays, to_arrays, to_record, unusable
 from edgebook.federated.replies import ClientError, Failure, Update, collect
 from edgebook.federated.sampling import Directory
 
 
-class _Planned(flower.FedAvg):
+class Planned(flower.FedAvg):
     """The rounds of a plan; what Flower's optimisers are put on top of."""
 
     plan: RoundPlan
 
     def _begin(self, plan: RoundPlan) -> None:
+        if not isinstance(plan, RoundPlan):
+            raise TypeError(f"{type(self).__name__} follows a RoundPlan, got {plan!r}.")
         self.plan, self.failures = plan, list[Failure]()
         self._directory, self._waited = Directory(plan.clients), False
         self._asked: dict[int, Message] = {}  # partition -> what its node was sent
         self._absent: list[Failure] = []
+        self._untold: dict[str, Failure] = {}  # message -> failure that the grid will tell of unless it is taken out
         self._sent: Arrays = {}
         self._timeout = "in time"
 
     def summary(self) -> None:
         """Say nothing: the plan is the caller's."""
 
-    def start(self, grid: Grid, initial_arrays: ArrayRecord, *args: Any, **options: Any) -> flower.Result:
+    def start(
+        self, grid: Grid, initial_arrays: ArrayRecord, num_rounds: int = 3, timeout: float | None = 3600, *args: Any,
+        **options: Any,
+    ) -> flower.Result:  # fmt: skip
         """Run the rounds as Flower does; see `flwr.serverapp.strategy.Strategy.start`."""
-        timeout = options.get("timeout", args[1] if len(args) > 1 else None)
-        self._timeout = f"within {timeout:g} s" if timeout else "in time"
-        return super().start(grid, initial_arrays, *args, **options)
+        num_rounds, seconds = whole("num_rounds", num_rounds, least=1), limit(timeout)
+        self._timeout = f"within {seconds:g} s" if seconds else "in time"
+        return super().start(grid, initial_arrays, num_rounds, timeout, *args, **options)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Address the clients of a round."""
         self._sent = to_arrays(arrays)
+        self._checked(self._sent, server_round - 1)
         return self._addressed(self.plan.trained(server_round), MessageType.TRAIN, server_round, arrays, config, grid)
 
     def configure_evaluate(
@@ -69,7 +77,8 @@ class _Planned(flower.FedAvg):
         )  # fmt: skip
         weights = client_weights(updates, plan.weighting)
         self._mean = average([update.arrays for update in updates], weights, self._sent)
-        return to_record(self._mean), MetricRecord(average_metrics(updates, weights))
+        self._checked(self._mean, server_round)
+        return to_record(self._offered(self._mean)), MetricRecord(average_metrics(updates, weights))
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Average what clients measured."""
@@ -78,10 +87,20 @@ class _Planned(flower.FedAvg):
         updates = self._heard(server_round, replies, None)
         return MetricRecord(average_metrics(updates, client_weights(updates, self.plan.weighting)))
 
+    def _offered(self, mean: Arrays) -> Arrays:
+        """Return what an optimiser steps along."""
+        return mean
+
+    def _checked(self, arrays: Arrays, after: int) -> None:
+        """Raise a ValueError if the server's own model cannot be sent or kept."""
+        if problem := unusable(arrays, arrays) or ("" if arrays else "it has no array"):
+            raise ValueError(f"The server's model after round {after} is of no use: {problem}.")
+
     def _addressed(
         self, clients: list[int], kind: str, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         """Return the messages to the clients that are connected."""
+        self._untold = getattr(grid, "failures", {})
         if not clients:
             self._asked, self._absent = {}, []
             return []
@@ -101,15 +120,24 @@ class _Planned(flower.FedAvg):
 
     def _heard(self, server_round: int, replies: Iterable[Message], sent: Arrays | None) -> list[Update]:
         """Return the updates of a round, or raise if more clients failed than are tolerated."""
-        updates, failures = collect(replies, self._asked, server_round=server_round, sent=sent, timeout=self._timeout)
+        updates, failures = collect(
+            replies,
+            self._asked,
+            server_round=server_round,
+            sent=sent,
+            timeout=self._timeout,
+            samples=self.plan.weighting == "samples",
+        )
         failures = sorted([*self._absent, *failures], key=lambda failure: failure.client)
         self.failures += failures
+        for message in self._asked.values():
+            self._untold.pop(message.metadata.message_id, None)
         if failures and (len(failures) > self.plan.tolerated or not updates):
             raise ClientError(failures[0])
         return updates
 
 
-class FedAvg(_Planned):
+class FedAvg(Planned):
     """Federated averaging over the rounds of a plan.
 
     Source: McMahan et al., *Communication-Efficient Learning of Deep Networks from Decentralized Data*,
@@ -124,57 +152,3 @@ class FedAvg(_Planned):
     def __init__(self, plan: RoundPlan) -> None:
         super().__init__()
         self._begin(plan)
-
-
-class _Stepped:
-    """What Flower's adaptive optimisers leave to be put right: counters, running statistics and types."""
-
-    def __init__(self, plan: RoundPlan, **options: float) -> None:
-        super().__init__(**options)
-        self._begin(plan)
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Step along the mean update."""
-        record, metrics = super().aggregate_train(server_round, replies)
-        stepped, mean = to_arrays(record), self._mean
-        kept = {
-            name: mean[name] if array.dtype.kind != "f" or name.endswith(STATISTICS) else stepped[name]
-            for name, array in self._sent.items()
-        }
-        return to_record({name: kept[name].astype(array.dtype) for name, array in self._sent.items()}), metrics
-
-
-class FedAdam(_Stepped, flower.FedAdam, _Planned):
-    """Adam on the server, as Flower has it, over the rounds of a plan.
-
-    Source: Reddi et al., *Adaptive Federated Optimization*, arXiv 2003.00295. Flower corrects the bias of both moments
-    as if the first round were the second. The options are its own: `eta`, `beta_1`, `beta_2` and `tau`.
-
-    Examples
-    --------
-    >>> strategy = FedAdam(RoundPlan(10, per_round=3, seed=1), eta=0.1)
-    >>> strategy.plan.trained(1)  # the clients of the first round
-    [3, 5, 8]
-    """
-
-
-class FedYogi(_Stepped, flower.FedYogi, _Planned):
-    """Yogi on the server, as Flower has it, over the rounds of a plan; otherwise as `FedAdam`.
-
-    Examples
-    --------
-    >>> FedYogi(RoundPlan(10), eta=0.1).beta_1
-    0.9
-    """
-
-
-class FedAdagrad(_Stepped, flower.FedAdagrad, _Planned):
-    """Adagrad on the server, as Flower has it, over the rounds of a plan; as `FedAdam`, but without `beta_1`, `beta_2`.
-
-    Examples
-    --------
-    >>> FedAdagrad(RoundPlan(10), eta=0.1).tau
-    0.001
-    """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from edgebook.federated.replies import Failure
+
 
 class Exchange(NamedTuple):
     """One message to a client and its answer."""
@@ -14,7 +16,12 @@ class Exchange(NamedTuple):
     client: int  #: its partition
     down: int  #: bytes to the client, as Flower counts them
     up: int  #: bytes of its answer
-    answered: bool  #: whether there was an answer, other than that it failed
+    failure: Failure | None  #: what the client did instead of answering
+
+    @property
+    def answered(self) -> bool:
+        """Whether there was an answer, other than that it failed."""
+        return self.failure is None
 
 
 class Traffic(NamedTuple):
