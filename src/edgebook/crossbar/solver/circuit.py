@@ -64,7 +64,7 @@ def effective_conductance(
 
     Returns
     -------
-    Tensor, (..., M, N), effective conductance in siemens, of the type of the argument, differentiable once
+    Tensor, (..., M, N), effective conductance in siemens, of the type of the argument; differentiable once, backwards
 
     Raises
     ------
@@ -123,12 +123,16 @@ def _parts(tiles: Tensor) -> tuple[Tensor, ...]:
 
 def _forward(conductance: Tensor, wires: Sequence[float], backend: str) -> Tensor:
     """Solve arrays (..., M, N), the result in memory of its own."""
-    out, shape = _without_memory(conductance, wires, backend), conductance.shape
+    check_array(conductance)
     check_values(conductance)
-    if conductance.numel():
-        tiles = conductance.double().reshape(-1, *shape[-2:])  # (T, M, N)
-        out.copy_(_solved(tiles, Wiring(*wires), _chosen(backend, conductance) == "numba").reshape(shape))
-    return out
+    shape, numba = conductance.shape, _chosen(backend, conductance) == "numba"
+    if conductance.numel() == 0:
+        return conductance.new_empty(shape)
+    tiles = conductance.double().reshape(-1, *shape[-2:])  # (T, M, N)
+    found = _solved(tiles, Wiring(*wires), numba)
+    if numba and found.dtype == conductance.dtype and found.is_contiguous():
+        return torch.from_numpy(found.numpy().reshape(shape))  # neither a copy nor a view
+    return conductance.new_empty(shape).copy_(found.reshape(shape))
 
 
 def _without_memory(conductance: Tensor, wires: Sequence[float], backend: str) -> Tensor:
