@@ -62,9 +62,10 @@ class SeededDraws(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _generator(self, device: torch.device) -> torch.Generator:
-        if device not in self.generators:
-            self.generators[device] = torch.Generator(device).manual_seed(self.seed)
-        return self.generators[device]
+        fresh = torch.Generator(device)  # whose device has a number: "cuda" and "cuda:0" draw from one
+        if fresh.device not in self.generators:
+            self.generators[fresh.device] = fresh.manual_seed(self.seed)
+        return self.generators[fresh.device]
 
 
 @cache
