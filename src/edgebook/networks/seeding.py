@@ -27,7 +27,8 @@ class SeededDraws(TorchDispatchMode):
     Raises
     ------
     ValueError
-        The seed is no whole number, or in the context something draws that can take no generator, such as dropout.
+        The seed is no whole number, or something draws in the context that can take no generator, such as
+        `torch.native_dropout`.
 
     Examples
     --------
