@@ -27,7 +27,8 @@ class SeededDraws(TorchDispatchMode):
     Raises
     ------
     ValueError
-        The seed is no whole number, or in the context something draws that can take no generator, such as dropout.
+        The seed is no whole number, or something draws in the context that can take no generator, such as
+        `torch.native_dropout`.
 
     Examples
     --------
@@ -62,9 +63,10 @@ class SeededDraws(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _generator(self, device: torch.device) -> torch.Generator:
-        if device not in self.generators:
-            self.generators[device] = torch.Generator(device).manual_seed(self.seed)
-        return self.generators[device]
+        fresh = torch.Generator(device)  # whose device has a number: "cuda" and "cuda:0" draw from one
+        if fresh.device not in self.generators:
+            self.generators[fresh.device] = fresh.manual_seed(self.seed)
+        return self.generators[fresh.device]
 
 
 @cache
