@@ -17,9 +17,8 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train, say which answers were lost, and keep the model."""
     config = context.run_config
-    seed, held = int(config["seed"]), images()
-    tolerated, wait = int(config["tolerated"]), float(config["wait"])
-    strategy = FedAvg(RoundPlan(int(config["clients"]), seed=seed, tolerated=tolerated, wait=wait))
+    seed, held = config["seed"], images()
+    strategy = FedAvg(RoundPlan(config["clients"], seed=seed, tolerated=config["tolerated"], wait=config["wait"]))
 
     def look(number: int, arrays: ArrayRecord) -> MetricRecord:
         net = new_model(seed)
@@ -30,7 +29,7 @@ def main(grid: Grid, context: Context) -> None:
 
     start = ArrayRecord(new_model(seed).state_dict())
     result = strategy.start(
-        grid, start, num_rounds=int(config["num-server-rounds"]), timeout=float(config["timeout"]), evaluate_fn=look
+        grid, start, num_rounds=config["num-server-rounds"], timeout=config["timeout"], evaluate_fn=look
     )
     for failure in strategy.failures:
         print(f"lost: client {failure.client} in round {failure.round}, {failure.reason}", flush=True)
