@@ -223,7 +223,7 @@ def _data(asked: argparse.Namespace) -> int:
         for name in asked.name or notebooks.paper_names():
             _require_sets(name, "full", {})
         return 0
-    from edgebook.data.fetching import fetch, listing
+    from edgebook.data.fetching import FetchError, fetch, listing
 
     if asked.action is None:
         print(listing())
@@ -232,7 +232,7 @@ def _data(asked: argparse.Namespace) -> int:
     for name in asked.name:
         try:
             print(fetch(name))
-        except RuntimeError as error:
+        except FetchError as error:
             print(error, file=sys.stderr)
             return 1
         except (KeyboardInterrupt, SystemExit) as end:

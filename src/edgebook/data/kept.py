@@ -36,7 +36,7 @@ def read_kept(name: str, root: Path) -> Arrays:
     folder = kept_folder(name, root)
     try:
         arrays = Arrays(*(np.load(folder / f"{part}.npy", mmap_mode="r") for part in Arrays._fields))
-    except ValueError as error:  # cut short, or no arrays at all
+    except (ValueError, EOFError) as error:  # cut short, or no arrays at all
         raise FileNotFoundError(f"{folder} is damaged.") from error
     for x, y in (arrays[:2], arrays[2:]):
         if x.ndim != 4 or y.shape != (len(x),) or (x.dtype, y.dtype) != (np.uint8, np.uint8):

@@ -55,12 +55,12 @@ def is_here(name: str, root: Path) -> bool:
     return kept_folder(name, root).is_dir() or (root / SOURCES[name].folder).is_dir()
 
 
-def how_to_get(name: str, root: Path) -> str:
+def how_to_get(name: str, root: Path, lead: str) -> str:
     """Return the sentence that says what to do about a set that is not whole in the data folder."""
     source = SOURCES[name]
     fetch = f"fetch it with 'python -m edgebook data fetch {name}', " if name in PACKAGES else ""
     return (
-        f"The image set {name} is not complete in {root}: {fetch}{source.obtain} in {root / source.folder}, "
+        f"{lead} is not complete in {root}: {fetch}{source.obtain} in {root / source.folder}, "
         "or name another data folder with root= or EDGEBOOK_DATA."
     )
 
@@ -68,7 +68,7 @@ def how_to_get(name: str, root: Path) -> str:
 def require_here(name: str, who: str) -> None:
     """Refuse with a `FileNotFoundError` what names a real set that is not in the data folder."""
     if name in SOURCES and not is_here(name, data_root()):
-        raise FileNotFoundError(f"{who} needs a set that is not here. {how_to_get(name, data_root())}")
+        raise FileNotFoundError(how_to_get(name, data_root(), f"{who} needs {name}, which"))
 
 
 def read_split(name: str, size: int, choose: Chooser, *, test: bool, root: Path) -> Split:
@@ -77,8 +77,9 @@ def read_split(name: str, size: int, choose: Chooser, *, test: bool, root: Path)
     ``choose`` picks the images, given how many exist and which half it is. ``test`` is what the papers report accuracy
     on (of Tiny ImageNet ``val``). A set that is not there, incomplete or damaged raises `FileNotFoundError`.
     """
+    missing = how_to_get(name, root, f"The image set {name}")
     if not is_here(name, root):
-        raise FileNotFoundError(how_to_get(name, root))
+        raise FileNotFoundError(missing)
     kept = kept_folder(name, root).is_dir()
     if not kept:
         import_torchvision()  # its own failure is not a matter of missing files
@@ -87,7 +88,7 @@ def read_split(name: str, size: int, choose: Chooser, *, test: bool, root: Path)
             return _from_folders(root / SOURCES[name].folder, size, choose, test)
         half = _kept_half(name, test, root) if kept else torchvision_half(name, test, root)
     except (RuntimeError, OSError, AssertionError, LookupError) as error:  # absent, cut short or damaged files
-        raise FileNotFoundError(how_to_get(name, root)) from error
+        raise FileNotFoundError(missing) from error
     x, y, classes = half
     index = choose(len(x), test)
     return _at_size(x, index, size), torch.from_numpy(y[index].astype(np.int64)), classes
