@@ -57,7 +57,8 @@ def names(known):
 
 def used(wildcards):
     """Return the files that decide what a notebook shows, beside itself and the kernels that it reaches."""
-    found = [Path("constraints.txt"), Path(f"book/claims/{wildcards.name}.yml")]
+    found = ["constraints.txt", f"book/claims/{wildcards.name}.yml", f"results/{wildcards.name}.json"]
+    found = [Path(file) for file in found]
     return [str(path) for path in found if path.exists()]
 
 
