@@ -58,8 +58,7 @@ def names(known):
 def used(wildcards):
     """Return the files that decide what a notebook shows, beside itself and the kernels that it reaches."""
     found = ["constraints.txt", f"book/claims/{wildcards.name}.yml", f"results/{wildcards.name}.json"]
-    found = [Path(file) for file in found]
-    return [str(path) for path in found if path.exists()]
+    return [path for path in found if Path(path).exists()]
 
 
 def shown(wildcards):
