@@ -26,7 +26,7 @@ export MALLOC_TRIM_THRESHOLD_ := 100000000000
 # Notebooks find the kernel of this environment, not one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help venv book test lab serve sweep record confirm clean distclean
+.PHONY: help venv book test lab serve data sweep record confirm clean distclean
 
 help: ## this list
 	@echo "make <target>, where target is one of:"
@@ -76,6 +76,9 @@ serve: venv ## show the rendered book on this machine's loopback address (PORT=8
 	@echo "== The book is at http://127.0.0.1:$(PORT)/ until Ctrl-C"
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
+data: venv ## the image sets that are here and that can be had, or fetch one (NAME=set); nothing else fetches any
+	@$(BIN)/python -m edgebook data $(if $(NAME),fetch '$(NAME)')
+
 sweep: venv ## every point of a sweep, and its table (NAME=sweep); resumes where it was stopped
 	@test -n '$(NAME)' || { echo "Name the sweep: make sweep NAME=quick" >&2; exit 1; }
 	@$(BIN)/python -m edgebook sweep '$(NAME)' >/dev/null
@@ -84,6 +87,7 @@ sweep: venv ## every point of a sweep, and its table (NAME=sweep); resumes where
 	@echo "== Its table is at _build/sweeps/$(NAME).csv and .parquet"
 
 record: venv ## the verdict-grade run of a paper into results/full (PAPER=name), or of all; resumes where it was stopped
+	@$(BIN)/python -m edgebook data needed $(PAPER)
 	@echo "== Running $(or $(PAPER),every paper) at tier full; each takes from half an hour to some hours"
 	@$(BIN)/snakemake --cores $(JOBS) --rerun-incomplete --nolock record $(if $(PAPER),--config paper='$(PAPER)')
 	@echo "== Recorded in results/full"

@@ -57,8 +57,8 @@ def names(known):
 
 def used(wildcards):
     """Return the files that decide what a notebook shows, beside itself and the kernels that it reaches."""
-    found = [Path("constraints.txt"), Path(f"book/claims/{wildcards.name}.yml")]
-    return [str(path) for path in found if path.exists()]
+    found = ["constraints.txt", f"book/claims/{wildcards.name}.yml", f"results/{wildcards.name}.json"]
+    return [path for path in found if Path(path).exists()]
 
 
 def shown(wildcards):

@@ -1,4 +1,4 @@
-"""The command line: ``python -m edgebook run|list|scoreboard|compare|confirm|sweep|point|check|prepare``."""
+"""The command line: ``python -m edgebook run|list|scoreboard|compare|confirm|sweep|point|check|prepare|data``."""
 
 from __future__ import annotations
 
@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="write all notebooks with a tier's parameters, not executed")
     prepare.add_argument("--tier", default="quick", help="default: quick")
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
+    data = commands.add_parser("data", help="the image sets: what is here, what can be fetched, and from where")
+    data.add_argument("action", nargs="?", choices=("fetch", "needed"), help="by default they are listed")
+    data.add_argument("name", nargs="*", help="sets to fetch; papers whose tier full may need one, by default all")
     return parser
 
 
@@ -78,6 +81,8 @@ def _run(asked: argparse.Namespace) -> int:
     from edgebook.notebooks import runner
 
     settings = _settings(asked.notebook, asked.settings)
+    if asked.tier in notebooks.TIERS and not notebooks.TIERS[asked.tier].pages:  # shorter ones meet it soon enough
+        _require_sets(asked.notebook, asked.tier, settings)
     try:
         executed = runner.run(asked.notebook, tier=asked.tier, settings=settings, out=asked.out, timeout=asked.timeout)
     except runner.RunError as error:
@@ -213,9 +218,42 @@ def _prepare(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _data(asked: argparse.Namespace) -> int:
+    if asked.action == "needed":
+        for name in asked.name or notebooks.paper_names():
+            _require_sets(name, "full", {})
+        return 0
+    from edgebook.data.fetching import FetchError, fetch, listing
+
+    if asked.action is None:
+        print(listing())
+    elif not asked.name:
+        raise ValueError("Name the set: python -m edgebook data fetch cifar10.")
+    for name in asked.name:
+        try:
+            print(fetch(name))
+        except FetchError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except (KeyboardInterrupt, SystemExit) as end:
+            print(f"{name} was not fetched, and nothing of it is left behind: interrupted.", file=sys.stderr)
+            return 143 if isinstance(end, SystemExit) else 130
+    return 0
+
+
+def _require_sets(notebook: str, tier: str, settings: dict[str, notebooks.Value]) -> None:
+    """Refuse a notebook whose parameter ``dataset`` or ``data`` names a real set that is not on this machine."""
+    values = notebooks.resolve(notebook, tier, settings)
+    for key in ("dataset", "data"):
+        if key in values:
+            from edgebook.data.real import require_here
+
+            require_here(str(values[key]), f"{notebook} at tier {tier}")
+
+
 _COMMANDS = {
     "run": _run, "list": _list, "scoreboard": _scoreboard, "compare": _compare, "confirm": _confirm, "sweep": _sweep,
-    "point": _point, "check": _check, "prepare": _prepare,
+    "point": _point, "check": _check, "prepare": _prepare, "data": _data,
 }  # fmt: skip
 
 if __name__ == "__main__":

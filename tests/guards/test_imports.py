@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "style": {"ledger"},
     "sweeps": {"ledger", "notebooks"},
     "pages": {"ledger", "notebooks", "style", "sweeps"},
-    "__main__": {"ledger", "notebooks", "pages", "sweeps"},
+    "__main__": {"data", "ledger", "notebooks", "pages", "sweeps"},
 }
 # Any room may ask where the checkout is.
 NEUTRAL = "notebooks.paths"

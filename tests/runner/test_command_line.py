@@ -95,3 +95,28 @@ def test_a_reader_that_goes_away_is_no_error(toy):
     done = subprocess.run(["bash", "-c", line], env=toy.environment, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["quick  20 s a notebook: proves that the page works", "141"]
     assert done.stderr == ""
+
+
+def test_a_set_that_is_not_here_is_named_before_a_long_run(toy, tmp_path, capsys, monkeypatch):
+    """By a run at tier full or paper, and for all papers at once; a short run meets it in its own time."""
+    monkeypatch.setenv("EDGEBOOK_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(runner, "_execute", lambda *_: pytest.fail("executed"))
+    toy.notebook("notebooks/toy.ipynb", parameters='tier: str = "book"  # tier\ndataset: str = "photos"  # images\n')
+    tiers = "toy: {quick: {dataset: digits}, full: {dataset: %s}, paper: {dataset: cifar100}}\n"
+    toy.write("notebooks/tiers.yml", tiers % "cifar10")
+    for words in (["run", "toy", "--tier", "full"], ["data", "needed"], ["data", "needed", "toy"]):
+        assert main(words) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("toy at tier full needs cifar10, which is not complete in ")
+        assert "'python -m edgebook data fetch cifar10'" in said.err and said.err.count("\n") == 1
+        assert said.out == ""
+    assert main(["run", "toy", "--tier", "paper"]) == 2
+    assert "unpack the Python version of CIFAR-100" in capsys.readouterr().err
+    assert main(["run", "toy", "--tier", "full", "--set", "dataset=mnist"]) == 2
+    assert "data fetch mnist" in capsys.readouterr().err
+    (tmp_path / "data" / "arrays" / "cifar10").mkdir(parents=True)
+    assert main(["data", "needed"]) == 0
+    toy.write("notebooks/tiers.yml", tiers % "digits")
+    assert main(["data", "needed"]) == 0
+    assert main(["data", "needed", "toi"]) == 2
+    assert main(["data", "look"]) == 2
