@@ -134,9 +134,10 @@ def test_a_round_without_any_answer_is_never_tolerated(small: Any) -> None:
     def fail(client: int, number: int, message: Message) -> None:
         raise OSError("gone")
 
-    with pytest.raises(ClientError, match=r"(?m)^Client 0 failed in round 1: OSError: gone\.$"):
+    with pytest.raises(ClientError, match=r"(?m)^Client 0 failed in round 1: OSError: gone\.$") as caught:
         simulate(small.server(lambda: strategy), small.client(fail), num_clients=4, progress=False)
     assert len(strategy.failures) == 4
+    assert caught.value.__notes__[1:] == [f"Client {k} failed in round 1: OSError: gone." for k in (1, 2, 3)]
 
 
 def test_a_failed_call_leaves_no_trace_in_the_state_of_a_client(small: Any) -> None:

@@ -176,8 +176,8 @@ def test_a_model_of_the_server_that_is_of_no_use_is_not_blamed_on_clients(
 
 @pytest.mark.parametrize(("options", "words"), [
     ({"rounds": 0}, "num_rounds must be at least 1, got 0"),
-    ({"rounds": 1, "timeout": float("nan")}, "timeout must be a finite number above 0"),
-    ({"rounds": 1, "timeout": 0.0}, "timeout must be a finite number above 0"),
+    ({"rounds": 1, "timeout": float("nan")}, "timeout must be above 0 and finite"),
+    ({"rounds": 1, "timeout": 0.0}, "timeout must be above 0 and finite"),
     ({"rounds": 1, "start": {}}, "after round 0 is of no use: it has no array"),
 ])  # fmt: skip
 def test_runs_in_which_nobody_could_train_are_refused(small: Any, options: dict[str, Any], words: str) -> None:

@@ -60,9 +60,9 @@ def _check_options(strategy: str, taken: inspect.Signature, options: dict[str, f
             "answers are read and weighted is in the plan, and clients have rates of their own."
         )
     for name, value in options.items():
-        if name.startswith("beta") and not 0 <= finite(name, value) < 1:
+        share = name.startswith("beta")
+        if finite(name, value, above=None if share else 0) and share and not 0 <= value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, 1 excluded, got {value}.")
-        finite(name, value, above=None if name.startswith("beta") else 0)
 
 
 class FedAdam(_Stepped, flower.FedAdam, Planned):

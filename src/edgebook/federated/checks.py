@@ -31,8 +31,8 @@ def finite(name: str, value: Any, above: float | None = None) -> float:
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be a number, got {value!r}.")
     if not math.isfinite(value) or (above is not None and value <= above):
-        bound = "" if above is None else f" above {above:g}"
-        raise ValueError(f"{name} must be a finite number{bound}, got {value}.")
+        wanted = "a finite number" if above is None else f"above {above:g} and finite"
+        raise ValueError(f"{name} must be {wanted}, got {value}.")
     return float(value)
 
 

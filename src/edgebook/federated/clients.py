@@ -137,8 +137,8 @@ class Worker(threading.Thread):
 
     def leave(self) -> None:
         """Have the call end at its next step, before it can draw from generators that others have by then."""
-        self.calls.put(None)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(SystemExit))
+        self.calls.put(None)  # after it, since a thread that has ended may have given its number to another
         self.join(GRACE)
 
 

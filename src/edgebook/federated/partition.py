@@ -73,7 +73,7 @@ def balanced_dirichlet(
     """
     labels = classes(labels)
     clients, at_least = _check(len(labels), clients, at_least, seed)
-    alpha = _concentration(alpha)
+    alpha = finite("alpha", alpha, above=0)
     rng = np.random.default_rng(seed)
     for _ in range(TRIES):
         parts = _balanced_draw(labels, clients, alpha, rng)
@@ -128,9 +128,8 @@ def dirichlet(labels: ArrayLike, clients: int, alpha: float, *, seed: int = 0, a
     from flwr_datasets.partitioner import DirichletPartitioner
 
     clients, at_least = _check(len(labels := classes(labels)), clients, at_least, seed)
-    return flower_partition(
-        labels, DirichletPartitioner(clients, "label", _concentration(alpha), at_least, seed=int(seed))
-    )
+    alpha = finite("alpha", alpha, above=0)
+    return flower_partition(labels, DirichletPartitioner(clients, "label", alpha, at_least, seed=int(seed)))
 
 
 def shards(labels: ArrayLike, clients: int, shards_each: int, *, seed: int = 0) -> Partition:
@@ -203,12 +202,6 @@ def flower_partition(labels: ArrayLike, partitioner: Partitioner) -> Partition:
         warnings.simplefilter("ignore")  # Flower warns at each try; the last failure is an error
         parts = [partitioner.load_partition(k)["position"] for k in range(partitioner.num_partitions)]
     return [np.sort(np.asarray(part, np.int64)) for part in parts]
-
-
-def _concentration(alpha: float) -> float:
-    if finite("alpha", alpha) <= 0:
-        raise ValueError(f"alpha must be above 0, got {alpha}.")
-    return float(alpha)
 
 
 def _check(samples: int, clients: int, at_least: int, seed: int) -> tuple[int, int]:

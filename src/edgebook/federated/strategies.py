@@ -121,19 +121,18 @@ class Planned(flower.FedAvg):
     def _heard(self, server_round: int, replies: Iterable[Message], sent: Arrays | None) -> list[Update]:
         """Return the updates of a round, or raise if more clients failed than are tolerated."""
         updates, failures = collect(
-            replies,
-            self._asked,
-            server_round=server_round,
-            sent=sent,
-            timeout=self._timeout,
+            replies, self._asked, server_round=server_round, sent=sent, timeout=self._timeout,
             samples=self.plan.weighting == "samples",
-        )
+        )  # fmt: skip
         failures = sorted([*self._absent, *failures], key=lambda failure: failure.client)
         self.failures += failures
         for message in self._asked.values():
             self._untold.pop(message.metadata.message_id, None)
         if failures and (len(failures) > self.plan.tolerated or not updates):
-            raise ClientError(failures[0])
+            error = ClientError(failures[0])
+            for other in failures[1:]:
+                error.add_note(str(other))
+            raise error
         return updates
 
 
