@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import torch
@@ -56,8 +57,9 @@ class Surrogate:
         one_of("kind", self.kind, KINDS)
         for name in ("height", "steepness"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a finite number above 0, got {value}.")
+            object.__setattr__(self, name, float(value))
 
     def __call__(self, distance: Tensor) -> Tensor:
         """Spike where the distance from the threshold is above zero, as snnTorch's `spike_grad` does."""
