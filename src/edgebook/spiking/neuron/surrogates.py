@@ -99,7 +99,7 @@ def keep_nan(spikes: Tensor, seen: Tensor, last: Tensor) -> Tensor:
 class _Spike(Node):
     @staticmethod
     def forward(ctx: Any, distance: Tensor, *arguments: Any) -> Tensor:
-        ctx.surrogate, ctx.rest = Surrogate(*arguments[:3]), (None,) * len(arguments)
+        ctx.arguments = arguments
         ctx.save_for_backward(distance)
         ctx.save_for_forward(distance)
         return below_autograd(_SPIKE, distance, *arguments)
@@ -107,12 +107,12 @@ class _Spike(Node):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (distance,) = ctx.saved_tensors
-        return grad * ctx.surrogate.slope(distance), *ctx.rest
+        return grad * Surrogate(*ctx.arguments[:3]).slope(distance), *(None for _ in ctx.arguments)
 
     @staticmethod
     def jvp(ctx: Any, moved: Tensor, *_: None) -> Tensor:
         (distance,) = ctx.saved_tensors
-        return moved * ctx.surrogate.slope(distance)
+        return moved * Surrogate(*ctx.arguments[:3]).slope(distance)
 
 
 _SPIKE = define(
