@@ -132,6 +132,14 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return beside(torch.fx.symbolic_trace(nn.Sequential(layer)), layer, x)
 
 
+@feature("torch.fx.symbolic_trace of the layer itself")
+def _(layer: LIF, x: Tensor) -> Pair:
+    """Whether membranes are asked for is then an input of the graph."""
+    graph = torch.fx.symbolic_trace(layer)
+    assert torch.equal(graph(x), layer(x))
+    return beside(lambda currents: graph(currents, True), lambda currents: layer(currents, True), x)
+
+
 @feature("torch.jit.trace")
 def _(layer: LIF, x: Tensor) -> Pair:
     return beside(torch.jit.trace(layer, (torch.zeros_like(x),)), layer, x)

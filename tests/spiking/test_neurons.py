@@ -350,6 +350,11 @@ def test_what_is_no_tensor(wrong: Any) -> None:
         lif(wrong, 0.5)
 
 
+def test_what_has_no_step_under_a_map() -> None:
+    with pytest.raises(ValueError, match=r"at least one step, got the shape \(\)"):
+        torch.func.vmap(LIF(0.5))(torch.ones(3))
+
+
 resets = st.sampled_from(["zero", "subtract", "none"])
 betas = st.floats(0, 1)
 backends = st.sampled_from(["auto", "torch", "steps"])

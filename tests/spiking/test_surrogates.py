@@ -86,6 +86,8 @@ def test_what_is_no_surrogate() -> None:
         for wrong in (0.0, -1.0, math.inf, math.nan):
             with pytest.raises(ValueError, match="must be a finite number above 0"):
                 make(wrong)
+    with pytest.raises(ValueError, match="height must be a finite number above 0, got Parameter"):
+        Surrogate("atan", torch.nn.Parameter(torch.ones(())), 1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="width must be"):
         triangular(0.3, 0.0)
     with pytest.raises(ValueError, match="kind must be one of atan, fast_sigmoid, triangular, got 'sigmoid'"):

@@ -34,6 +34,8 @@ def differentiable(node: type[Node]) -> Operator:
     """Return what applies a node of the graph, at each level of nested transforms."""
 
     def apply(*inputs: Any) -> Any:
+        if not torch._C._are_functorch_transforms_active():
+            return node.apply(*inputs)
         with enable_single_level_autograd_function():
             return node.apply(*inputs)
 

@@ -25,7 +25,11 @@ def run(currents: Tensor, convention: Convention, backend: str, membranes: bool)
     one_of("backend", backend, BACKENDS)
     if not torch.overrides.is_tensor_like(currents):
         raise TypeError(f"currents must be a tensor, got a {type(currents).__name__}.")
-    outputs = _LIF(currents, *convention.arguments, backend, membranes)
+    return _asked_for(_LIF(currents, *convention.arguments, backend, membranes), membranes)
+
+
+@torch.fx.wrap  # one node of a symbolic trace, in which nobody knows yet what is asked for
+def _asked_for(outputs: tuple[Tensor, Tensor], membranes: bool) -> Tensor | tuple[Tensor, Tensor]:
     return (outputs[0], outputs[1]) if membranes else outputs[0]
 
 
@@ -83,6 +87,8 @@ class _Gradient(Node):
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
         raise RuntimeError("The fused neuron has no second derivative; use backend='steps' for that.")
 
+    jvp = backward
+
 
 def _differentiable(currents: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     """Make one node of it; on backend `steps`, and in forward mode on any, leave it to PyTorch to differentiate."""
@@ -96,6 +102,8 @@ def _differentiable(currents: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
 
 
 def _mapped_forward(info: Any, in_dims: tuple[Any, ...], currents: Tensor, *arguments: Any) -> tuple[Any, Any]:
+    if currents.ndim < 2:
+        chosen(arguments[-2], currents.new_empty(()))  # no step: refused
     outputs = _LIF(currents.movedim(in_dims[0], 1), *arguments)  # (T, N, ...)
     return outputs, tuple(1 if output.ndim > 1 else None for output in outputs)
 

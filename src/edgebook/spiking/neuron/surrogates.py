@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import torch
@@ -56,8 +57,9 @@ class Surrogate:
         one_of("kind", self.kind, KINDS)
         for name in ("height", "steepness"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a finite number above 0, got {value}.")
+            object.__setattr__(self, name, float(value))
 
     def __call__(self, distance: Tensor) -> Tensor:
         """Spike where the distance from the threshold is above zero, as snnTorch's `spike_grad` does."""
@@ -97,7 +99,7 @@ def keep_nan(spikes: Tensor, seen: Tensor, last: Tensor) -> Tensor:
 class _Spike(Node):
     @staticmethod
     def forward(ctx: Any, distance: Tensor, *arguments: Any) -> Tensor:
-        ctx.surrogate, ctx.rest = Surrogate(*arguments[:3]), (None,) * len(arguments)
+        ctx.arguments = arguments
         ctx.save_for_backward(distance)
         ctx.save_for_forward(distance)
         return below_autograd(_SPIKE, distance, *arguments)
@@ -105,12 +107,12 @@ class _Spike(Node):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (distance,) = ctx.saved_tensors
-        return grad * ctx.surrogate.slope(distance), *ctx.rest
+        return grad * Surrogate(*ctx.arguments[:3]).slope(distance), *(None for _ in ctx.arguments)
 
     @staticmethod
     def jvp(ctx: Any, moved: Tensor, *_: None) -> Tensor:
         (distance,) = ctx.saved_tensors
-        return moved * ctx.surrogate.slope(distance)
+        return moved * Surrogate(*ctx.arguments[:3]).slope(distance)
 
 
 _SPIKE = define(
