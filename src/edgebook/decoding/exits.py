@@ -109,7 +109,7 @@ class StagedDecoderSession(DecoderSession):
 
     @torch.inference_mode()
     def stages(self, tokens: Sequence[int], rows: int) -> Iterator[Tensor]:
-        x, numbers = self.embed(tokens), {block: number for number, block in enumerate(self._module.after)}
+        x, numbers = self.embed(tokens, rows), {block: number for number, block in enumerate(self._module.after)}
         for number in range(len(self._caches)):
             x = self.block(number, x)
             if number + 1 in numbers:
