@@ -208,11 +208,19 @@ def test_drafts_are_checked_where_they_come_in(table: Any) -> None:
     assert cloud.text == [0]
 
 
-@pytest.mark.parametrize("change", [{"max_new_tokens": 4.5}, {"drafted": 2.5}, {"drafted": None}, {"drafted": "2"}])
+@pytest.mark.parametrize(
+    "change", [{"max_new_tokens": 4.5}, {"drafted": 2.5}, {"drafted": None}, {"drafted": "2"}, {"drafted": True}]
+)
 def test_counts_are_whole_numbers(table: Any, change: dict[str, Any]) -> None:
     """Half a drafted token is never complete, and was waited for without end."""
     with pytest.raises(TypeError, match=f"{next(iter(change))} must be a whole number"):
         generate(table(8, 1), table(8, 2), [0], **{"max_new_tokens": 4} | change)
+
+
+def test_another_thing_is_no_model(table: Any) -> None:
+    for thing in (None, "gpt2", torch.nn.Linear(2, 2)):
+        with pytest.raises(TypeError, match=f"A model must be a CharacterDecoder, .* got {type(thing).__name__}"):
+            generate(table(8, 1), thing, [0], max_new_tokens=4)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

@@ -115,6 +115,20 @@ def test_training_learns_and_exits_learn_what_the_target_says(staged: StagedDeco
     assert not any(parameter is model.head.weight for parameter in exits.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_exits_are_of_the_targets_own_precision(dtype: torch.dtype) -> None:
+    model = CharacterDecoder(11, 24, **SIZES, seed=1).to(dtype).eval()
+    staged = StagedDecoder(model, Exits(model.head, (1, 2), heads=2, longest=24, seed=2))
+    options = {"max_new_tokens": 18, "sampling": Sampling(0.0)}
+    assert trace(staged, model, [1, 3], **options).tokens == autoregressive(model, [1, 3], **options)
+    with torch.no_grad():
+        hidden, _ = model.features(torch.tensor([[1, 3, 5, 2]]), (1, 2))
+        expected = [logits[0] for logits in staged.exits(hidden)]
+    found = list(staged.session().stages([1, 3, 5, 2], 4))[:2]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6 if dtype == torch.float64 else 0.05, rtol=0)
+
+
 @pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(), Sampling(0.7, 5)])
 def test_text_is_the_same_by_every_way(model: CharacterDecoder, staged: StagedDecoder, sampling: Sampling) -> None:
     draft = CharacterDecoder(11, 24, width=8, depth=1, heads=1, seed=5).eval()

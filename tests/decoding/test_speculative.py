@@ -150,8 +150,9 @@ def test_logits_that_are_no_numbers_give_no_token(bad: float, sampling: Sampling
         distribution(logits, sampling)
     with pytest.raises(ValueError, match="must be finite numbers"):
         verify_greedy(torch.tensor([1]), logits)
-    with pytest.raises(ValueError, match="must be finite numbers"):
-        distribution(torch.full((3,), -torch.inf), sampling)
+    for excluded in (torch.full((3,), -torch.inf), torch.tensor([[0.0, 1.0], [-torch.inf, -torch.inf]])):
+        with pytest.raises(ValueError, match="must be finite numbers"):
+            distribution(excluded, sampling)
 
 
 def test_minus_infinity_excludes_a_token_and_a_tiny_temperature_is_no_way_round() -> None:
@@ -164,8 +165,8 @@ def test_minus_infinity_excludes_a_token_and_a_tiny_temperature_is_no_way_round(
 
 def test_weights_that_are_none_give_no_token() -> None:
     half = torch.tensor(0.5, dtype=torch.float64)
-    for weights in ([0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0], [-0.5, 1.0]):
-        with pytest.raises(ValueError, match="Weights must be finite, at least 0"):
+    for weights in ([0.0, 0.0], [float("nan"), 1.0], [1.0, float("nan")], [float("inf"), 1.0]):
+        with pytest.raises(ValueError, match="Weights must be finite, and above 0"):
             pick(torch.tensor(weights), half)
     rows = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
     for draft, target in ((rows[:1] * float("nan"), rows), (rows[:1], rows * float("nan"))):
@@ -215,6 +216,9 @@ def test_a_residual_without_anything_left_is_the_target() -> None:
 def test_bad_sampling_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Sampling(**bad)
+    for words in ({"temperature": "1"}, {"temperature": None}, {"top_p": [1.0]}):
+        with pytest.raises(TypeError, match="temperature and top_p must be numbers"):
+            Sampling(**words)
     with pytest.raises(ValueError, match="acceptance must lie"):
         expected_tokens(1.5, 2)
 

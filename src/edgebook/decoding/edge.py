@@ -42,6 +42,7 @@ class Drafting:
         self.position, self.count = len(prefix), count
         self._text, self._rows = list(prefix), []
         self._uniforms: Tensor | None = None
+        self._whole: Draft | None = None
 
     @property
     def done(self) -> bool:
@@ -64,8 +65,10 @@ class Drafting:
         """Draft what is missing and return the whole."""
         while not self.done:
             self.step()
-        rows = None if self._sampling.greedy else torch.stack(self._rows) if self._rows else torch.empty(0, 0)
-        return Draft(self.position, self._text[self.position :], rows)
+        if self._whole is None:
+            rows = None if self._sampling.greedy else torch.stack(self._rows) if self._rows else torch.empty(0, 0)
+            self._whole = Draft(self.position, self._text[self.position :], rows)
+        return self._whole
 
 
 class Edge:

@@ -76,7 +76,7 @@ def generate(
         Vocabularies that differ, an empty prompt, a token outside the vocabulary, more tokens than a model reads, or
         logits that are no finite numbers.
     TypeError
-        A prompt or stop tokens that are no row of whole numbers, or counts that are none.
+        A prompt or stop tokens that are no row of whole numbers, counts that are none, or another thing for a model.
     """
     options = {"max_new_tokens": max_new_tokens, "drafted": drafted, "stop": stop}
     both = {"sampling": Sampling(temperature), "draws": draws_from(generator)}
@@ -193,8 +193,12 @@ def checked_prompt(
 ) -> list[int]:
     """Return a prompt as a list of tokens that the models can go on from, or raise the errors of `generate`."""
     for name, number in (("max_new_tokens", max_new_tokens), ("drafted", drafted)):
-        if not hasattr(number, "__index__"):
+        if isinstance(number, bool) or not hasattr(number, "__index__"):
             raise TypeError(f"{name} must be a whole number, got {number!r}.")
+    for model in models:
+        if not isinstance(model, LanguageModel):
+            kinds = "a CharacterDecoder, a HuggingFaceModel or another that keeps their protocol"
+            raise TypeError(f"A model must be {kinds}, got {type(model).__name__}.")
     sizes = {model.vocabulary for model in models}
     if len(sizes) > 1:
         raise ValueError(f"Target and draft must share one vocabulary, got {' and '.join(map(str, sorted(sizes)))}.")

@@ -47,8 +47,10 @@ class HuggingFaceModel:
 
     def __init__(self, model: PreTrainedModel, *, vocabulary: int | None = None, exits: Exits | None = None) -> None:
         found = settings_of(model)
-        if vocabulary is not None and not 1 <= vocabulary <= found.vocabulary:
-            raise ValueError(f"vocabulary must lie between 1 and {found.vocabulary}, got {vocabulary}.")
+        if vocabulary is not None and vocabulary not in range(1, found.vocabulary + 1):
+            raise ValueError(
+                f"vocabulary must be a whole number and lie between 1 and {found.vocabulary}, got {vocabulary}."
+            )
         if exits is not None and exits.after[-1] >= found.blocks:
             raise ValueError(f"Of {found.blocks} blocks the last has no exit, got exits after {exits.after}.")
         self.model, self.exits = model.eval(), exits

@@ -55,9 +55,9 @@ def settings_of(model: PreTrainedModel) -> Settings:
     ropes = [part for part in (rope, *rope.values()) if isinstance(part, dict) and part.get("rope_type") == "longrope"]
     # Beyond this place such a model turns all keys in another way, those too that a cache holds.
     longest = min([numbers[1], *(part.get("original_max_position_embeddings", numbers[1]) for part in ropes)])
-    tables = [part for part in model.modules() if isinstance(part, nn.Embedding) and part.num_embeddings == numbers[1]]
-    padded = [table.padding_idx for table in tables if table is not model.get_input_embeddings()]
-    first = max((padding + 1 for padding in padded if padding is not None), default=0)
+    tables = [part for key, part in model.named_modules() if "position" in key and isinstance(part, nn.Embedding)]
+    padded = [part.padding_idx for part in tables if part.num_embeddings == numbers[1] and part.padding_idx is not None]
+    first = max(padded, default=-1) + 1
     wishes = getattr(model, "generation_config", None)
     asked = {key: getattr(wishes, key, None) for key in UNHEEDED}
     asked = {key: value for key, value in asked.items() if value not in (None, UNHEEDED[key], [])}
@@ -65,8 +65,9 @@ def settings_of(model: PreTrainedModel) -> Settings:
         said = ", ".join(f"{key}={value}" for key, value in asked.items())
         raise ValueError(f"{name} asks for {said} in its generation_config, which is not heeded here; set it to None.")
     ends = getattr(wishes, "eos_token_id", None)
-    ends = ends if isinstance(ends, list | tuple) else [] if ends is None else [ends]
-    return Settings(numbers[0], longest - first, numbers[2], first, tuple(ends))
+    ends = ends.tolist() if isinstance(ends, Tensor) else ends
+    stop = tuple(int(end) for end in (ends if isinstance(ends, list | tuple) else [ends]) if end is not None)
+    return Settings(numbers[0], longest - first, numbers[2], first, stop)
 
 
 def probe(owner: HuggingFaceModel, *, padded: bool) -> None:
@@ -82,7 +83,9 @@ def probe(owner: HuggingFaceModel, *, padded: bool) -> None:
         except Exception as error:
             if not again:
                 said = f"{type(error).__name__}: {error}".split("\n")[0]
-                raise ValueError(f"{name} cannot be read in parts with a cache that is cropped ({said}).") from error
+                raise ValueError(
+                    f"{name} cannot be read, whole or in parts with a cache that is cropped ({said})."
+                ) from error
     if reason:
         raise ValueError(f"{name} {reason}")
 

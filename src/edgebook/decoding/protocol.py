@@ -25,6 +25,7 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
     """A model over tokens 0 to `vocabulary` - 1 that reads at most `longest` of them.
 

@@ -13,7 +13,9 @@ whose letters differ.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -37,6 +39,8 @@ class Sampling:
     ------
     ValueError
         A negative temperature, a `top_k` below 1, or a `top_p` outside (0, 1].
+    TypeError
+        A temperature or `top_p` that is no number.
     """
 
     temperature: float = 1.0
@@ -44,7 +48,9 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
+        if not (isinstance(self.temperature, Real) and isinstance(self.top_p, Real)):
+            raise TypeError(f"temperature and top_p must be numbers, got {self.temperature!r} and {self.top_p!r}.")
+        if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be finite and at least 0, got {self.temperature}.")
         if self.top_k is not None and not (hasattr(self.top_k, "__index__") and self.top_k >= 1):
             raise ValueError(f"top_k must be a whole number of at least 1, got {self.top_k}.")
@@ -69,7 +75,8 @@ def finite(logits: Tensor) -> Tensor:
 
     Minus infinity excludes a token, and stands as long as another one of its row is left.
     """
-    if not bool(logits.amax(-1).isfinite().all()):
+    largest = logits.amax(-1)
+    if not math.isfinite(largest.sum(dtype=torch.float64) if largest.ndim else largest):
         raise ValueError("Logits, divided by the temperature, must be finite numbers; there are NaN or infinite ones.")
     return logits
 
@@ -135,7 +142,7 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        Weights that are negative, not finite, or all 0.
+        Weights that are not finite, or all 0 in a row.
 
     Examples
     --------
@@ -144,8 +151,9 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     """
     cumulative = weights.double().cumsum(-1)
     total = cumulative[..., -1:]
-    if not bool(((weights.amin(-1, keepdim=True) >= 0) & (total > 0) & (total < torch.inf)).all()):
-        raise ValueError("Weights must be finite, at least 0, and above 0 for a token of each row.")
+    least, most = total.aminmax() if total.numel() else (1, 1)
+    if not 0 < least <= most < math.inf:
+        raise ValueError("Weights must be finite, and above 0 for a token of each row.")
     index = torch.searchsorted(cumulative, uniform.to(weights.device).unsqueeze(-1) * total, right=True)
     return torch.minimum(index, (cumulative < total).sum(-1, keepdim=True)).squeeze(-1)
 
