@@ -18,7 +18,15 @@ from torch import Tensor
 class Draws:
     """Uniform numbers in [0, 1) for one text; those of different positions and purposes are independent.
 
-    The seed is a whole number of at least 0 and below 2**63; for another one there is a `ValueError`.
+    Parameters
+    ----------
+    seed : int
+        At least 0 and below 2**63.
+
+    Raises
+    ------
+    ValueError
+        Another seed.
     """
 
     seed: int
