@@ -151,7 +151,7 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     """
     cumulative = weights.double().cumsum(-1)
     total = cumulative[..., -1:]
-    least, most = total.aminmax() if total.numel() else (1, 1)
+    least, most = (bound.item() for bound in total.aminmax()) if total.numel() else (1, 1)
     if not 0 < least <= most < math.inf:
         raise ValueError("Weights must be finite, and above 0 for a token of each row.")
     index = torch.searchsorted(cumulative, uniform.to(weights.device).unsqueeze(-1) * total, right=True)
