@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -132,6 +133,105 @@ def test_a_stop_token_ends_the_text(table: Any) -> None:
     for stop in set(alone):
         found = generate(target, target, [0], max_new_tokens=40, drafted=3, temperature=0, stop=stop).tolist()
         assert found == alone[: alone.index(stop) + 1]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling()])
+def test_the_first_of_several_stop_tokens_ends_the_text(table: Any, sampling: Sampling) -> None:
+    """In every form that Transformers and tokenizers give them, and on each way of drafting ahead."""
+    target = table(8, 5, exits=1)
+    options = {"max_new_tokens": 40, "drafted": 3, "sampling": sampling}
+    whole = trace(target, table(8, 6), [0], **options).tokens
+    first, second = whole[5], whole[11]
+    expected = whole[: min(whole.index(first), whole.index(second)) + 1]
+    several = [first, second]
+    forms = (several, tuple(several), set(several), torch.tensor(several), np.array(several), map(int, several))
+    for stop in forms:
+        assert trace(target, table(8, 6), [0], stop=stop, **options).tokens == expected
+    for ahead in AHEAD:
+        assert trace(target, table(8, 6), [0], stop=several, ahead=ahead, **options).tokens == expected
+    for stop in (first, np.int64(first), torch.tensor(first), [first]):
+        found = trace(target, table(8, 6), [0], stop=stop, **options).tokens
+        assert found == whole[: whole.index(first) + 1]
+    target.stop = several
+    assert trace(target, table(8, 6), [0], **options).tokens == expected
+    assert trace(target, table(8, 6), [0], stop=(), **options).tokens == whole
+    assert autoregressive(target, [0], max_new_tokens=40, sampling=Sampling(0.0))[-1] in several
+
+
+@pytest.mark.parametrize("stop", ["3", 3.0, [3.0], True, [[3], [4]], [None], torch.tensor([[3]]), torch.tensor([3.0])])
+def test_stop_tokens_that_are_none_are_refused(table: Any, stop: Any) -> None:
+    with pytest.raises(TypeError, match="stop must be a row of whole numbers"):
+        generate(table(8, 1), table(8, 2), [0], max_new_tokens=4, stop=stop)
+    for outside in (8, -1, [2, 50256]):
+        with pytest.raises(ValueError, match="stop must have tokens from 0 to 7"):
+            generate(table(8, 1), table(8, 2), [0], max_new_tokens=4, stop=outside)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [torch.tensor([[2], [3]]), torch.tensor([[2, 3]]), [[2, 3]], [2.0, 3.0], torch.tensor([2.0]), "23", b"23", [True],
+     torch.tensor([True]), [None], ["2"], 2, torch.tensor(2), {"input_ids": [2]}],
+)  # fmt: skip
+def test_a_prompt_is_a_row_of_whole_numbers(table: Any, prompt: Any) -> None:
+    model = table(8, 1)
+    makers = (
+        lambda: generate(model, model, prompt, max_new_tokens=2),
+        lambda: autoregressive(model, prompt, max_new_tokens=2),
+        lambda: Cloud(model, prompt, sampling=Sampling(), draws=Draws(0)),
+        lambda: Edge(model, prompt, max_new_tokens=2, drafted=1, sampling=Sampling(), draws=Draws(0)),
+    )
+    for make in makers:
+        with pytest.raises(TypeError, match="A prompt must be a row of whole numbers, got"):
+            make()
+
+
+def test_rows_of_whole_numbers_of_every_kind_are_one_prompt(table: Any) -> None:
+    model = table(8, 1)
+    rows = ([2, 3], (2, 3), torch.tensor([2, 3]), torch.tensor([2, 3], dtype=torch.int16), np.array([2, 3]),
+            [np.int64(2), torch.tensor(3)], range(2, 4))  # fmt: skip
+    texts = [generate(model, model, row, max_new_tokens=5).tolist() for row in rows]
+    assert all(text == texts[0] for text in texts)
+
+
+def test_drafts_are_checked_where_they_come_in(table: Any) -> None:
+    cloud = Cloud(table(8, 0), [0], sampling=Sampling(), draws=Draws(0))
+    rows = torch.full((1, 8), 0.125)
+    for tokens in ([-1], [8], [1, 9]):
+        with pytest.raises(ValueError, match="A draft must have tokens from 0 to 7"):
+            next(cloud.verify(tokens, rows))
+    for tokens in ([1.0], "1", torch.tensor([[1]])):
+        with pytest.raises(TypeError, match="A draft must be a row of whole numbers"):
+            next(cloud.verify(tokens, rows))
+    for wrong in (rows[:, :7], rows.expand(2, 8), rows[0]):
+        with pytest.raises(ValueError, match="1 drafted tokens need 1 draft"):
+            next(cloud.verify([1], wrong))
+    assert cloud.text == [0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_new_tokens": 4.5}, {"drafted": 2.5}, {"drafted": None}, {"drafted": "2"}, {"drafted": True}]
+)
+def test_counts_are_whole_numbers(table: Any, change: dict[str, Any]) -> None:
+    """Half a drafted token is never complete, and was waited for without end."""
+    with pytest.raises(TypeError, match=f"{next(iter(change))} must be a whole number"):
+        generate(table(8, 1), table(8, 2), [0], **{"max_new_tokens": 4} | change)
+
+
+def test_another_thing_is_no_model(table: Any) -> None:
+    for thing in (None, "gpt2", torch.nn.Linear(2, 2)):
+        with pytest.raises(TypeError, match=f"A model must be a CharacterDecoder, .* got {type(thing).__name__}"):
+            generate(table(8, 1), thing, [0], max_new_tokens=4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("side", ["target", "draft", "exit"])
+def test_logits_that_are_no_numbers_write_nothing(table: Any, side: str, temperature: float) -> None:
+    target, draft = table(8, 1, exits=1), table(8, 2)
+    broken = {"target": target.tables[-1:], "draft": draft.tables, "exit": target.tables[:1]}[side]
+    for part in broken:
+        part[:, :, 3] = float("nan")
+    with pytest.raises(ValueError, match="Logits, divided by the temperature, must be finite numbers"):
+        trace(target, draft, [0], max_new_tokens=5, sampling=Sampling(temperature))
 
 
 def test_sampling_follows_the_generator(table: Any) -> None:

@@ -115,6 +115,20 @@ def test_training_learns_and_exits_learn_what_the_target_says(staged: StagedDeco
     assert not any(parameter is model.head.weight for parameter in exits.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_exits_are_of_the_targets_own_precision(dtype: torch.dtype) -> None:
+    model = CharacterDecoder(11, 24, **SIZES, seed=1).to(dtype).eval()
+    staged = StagedDecoder(model, Exits(model.head, (1, 2), heads=2, longest=24, seed=2))
+    options = {"max_new_tokens": 18, "sampling": Sampling(0.0)}
+    assert trace(staged, model, [1, 3], **options).tokens == autoregressive(model, [1, 3], **options)
+    with torch.no_grad():
+        hidden, _ = model.features(torch.tensor([[1, 3, 5, 2]]), (1, 2))
+        expected = [logits[0] for logits in staged.exits(hidden)]
+    found = list(staged.session().stages([1, 3, 5, 2], 4))[:2]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6 if dtype == torch.float64 else 0.05, rtol=0)
+
+
 @pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(), Sampling(0.7, 5)])
 def test_text_is_the_same_by_every_way(model: CharacterDecoder, staged: StagedDecoder, sampling: Sampling) -> None:
     draft = CharacterDecoder(11, 24, width=8, depth=1, heads=1, seed=5).eval()
@@ -141,6 +155,12 @@ def test_seeds_decide_the_weights_and_leave_the_global_state_alone() -> None:
         (lambda m: StagedDecoder(m, Exits(m.head, (3,), heads=2, longest=24)), "the last has no exit"),
         (lambda m: m.session().extend(list(range(11)) * 3, 1), "may have 24 tokens, got 33"),
         (lambda m: m.session().crop(1), "cannot be cropped to 1"),
+        (lambda m: m.session().extend([3, -1], 1), "from 0 to 10, got -1 to 3"),
+        (lambda m: m.session().extend([3, 11], 1), "from 0 to 10"),
+        (lambda m: m.session().extend([], 1), "0 and 1 asked for"),
+        (lambda m: m.session().extend([3, 4], 0), "2 and 0 asked for"),
+        (lambda m: m.session().extend([3, 4], 3), "2 and 3 asked for"),
+        (lambda m: m(torch.zeros(1, 25, dtype=torch.long)), "may have 24 tokens, got 25"),
         (lambda m: fit_decoder(m, torch.arange(11), steps=1, window=30), "window may be at most 24"),
         (lambda m: fit_decoder(m, torch.arange(11), steps=1, window=20), "at least a window long"),
         (lambda m: cross_entropy(m, torch.arange(11), window=20), "at least 20 tokens"),

@@ -126,6 +126,54 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         verify(torch.zeros(2, dtype=torch.long), torch.ones(2, 4), torch.ones(2, 4), torch.zeros(2), torch.zeros(()))
 
 
+def test_shapes_are_those_of_one_text_or_of_as_many_on_each_side() -> None:
+    """Nothing is stretched: one row of numbers for three texts would give all three the same."""
+    drafted, rows = torch.zeros(3, 2, dtype=torch.long), torch.full((3, 3, 4), 0.25)
+    uniforms, last = torch.zeros(3, 2).double(), torch.zeros(3).double()
+    assert verify(drafted, rows[:, :2], rows, uniforms, last).accepted.tolist() == [2, 2, 2]
+    right = {"drafted": drafted, "draft": rows[:, :2], "target": rows, "uniforms": uniforms, "last": last}
+    for name in right:
+        with pytest.raises(ValueError, match="drafted tokens need"):
+            verify(**right | {name: right[name][0]})
+        with pytest.raises(ValueError, match="drafted tokens need"):
+            verify(**right | {name: right[name][:1]})
+    for shape in ((3, 2), (3, 2, 4), (3, 4, 4), (1, 3, 4), (3, 4)):
+        with pytest.raises(ValueError, match="2 drafted tokens need 3 rows of logits"):
+            verify_greedy(drafted, torch.zeros(shape))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("sampling", [Sampling(0.0), Sampling(), Sampling(0.7, 2, 0.9)])
+def test_logits_that_are_no_numbers_give_no_token(bad: float, sampling: Sampling) -> None:
+    logits = torch.tensor([[0.5, 1.0, 0.0], [0.5, bad, 0.0]])
+    with pytest.raises(ValueError, match="must be finite numbers"):
+        distribution(logits, sampling)
+    with pytest.raises(ValueError, match="must be finite numbers"):
+        verify_greedy(torch.tensor([1]), logits)
+    for excluded in (torch.full((3,), -torch.inf), torch.tensor([[0.0, 1.0], [-torch.inf, -torch.inf]])):
+        with pytest.raises(ValueError, match="must be finite numbers"):
+            distribution(excluded, sampling)
+
+
+def test_minus_infinity_excludes_a_token_and_a_tiny_temperature_is_no_way_round() -> None:
+    logits = torch.tensor([-torch.inf, 1.0, 1.0])
+    assert distribution(logits, Sampling()).tolist() == [0.0, 0.5, 0.5]
+    assert distribution(logits, Sampling(0.0)).tolist() == [0.0, 1.0, 0.0]
+    with pytest.raises(ValueError, match="divided by the temperature"):
+        distribution(torch.tensor([1.0, 2.0]), Sampling(1e-42))
+
+
+def test_weights_that_are_none_give_no_token() -> None:
+    half = torch.tensor(0.5, dtype=torch.float64)
+    for weights in ([0.0, 0.0], [float("nan"), 1.0], [1.0, float("nan")], [float("inf"), 1.0]):
+        with pytest.raises(ValueError, match="Weights must be finite, and above 0"):
+            pick(torch.tensor(weights), half)
+    rows = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    for draft, target in ((rows[:1] * float("nan"), rows), (rows[:1], rows * float("nan"))):
+        with pytest.raises(ValueError, match="Weights must be finite"):
+            verify(torch.tensor([1]), draft, target, half[None], half)
+
+
 @given(st.integers(2, 9), st.integers(0, 10_000))
 def test_pick_inverts_the_cumulative_distribution(vocabulary: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -162,10 +210,15 @@ def test_a_residual_without_anything_left_is_the_target() -> None:
     assert torch.equal(residual(rows, rows), rows)
 
 
-@pytest.mark.parametrize("bad", [{"temperature": -1.0}, {"temperature": float("inf")}, {"top_k": 0}, {"top_p": 0.0}])
+@pytest.mark.parametrize(
+    "bad", [{"temperature": -1.0}, {"temperature": float("inf")}, {"top_k": 0}, {"top_k": 2.5}, {"top_p": 0.0}]
+)
 def test_bad_sampling_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Sampling(**bad)
+    for words in ({"temperature": "1"}, {"temperature": None}, {"top_p": [1.0]}):
+        with pytest.raises(TypeError, match="temperature and top_p must be numbers"):
+            Sampling(**words)
     with pytest.raises(ValueError, match="acceptance must lie"):
         expected_tokens(1.5, 2)
 
@@ -176,6 +229,12 @@ def test_draws_depend_on_position_and_purpose_alone() -> None:
     assert torch.equal(draws.accept(7, 3)[1], draws.accept(7, 0)[1])
     everything = [draws.draft(7, 3), draws.draft(8, 3), *draws.accept(7, 3), Draws(6).draft(7, 3)]
     assert len(torch.cat([part.reshape(-1) for part in everything]).unique()) == 13
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "3", None])
+def test_a_seed_is_a_whole_number_and_not_made_one(seed: object) -> None:
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        Draws(seed)
 
 
 def test_draws_are_uniform_and_uncorrelated_between_neighbours() -> None:

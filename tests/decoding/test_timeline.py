@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edgebook.decoding import (
     ApiTokens,
     DraftRound,
+    Draws,
     Outcome,
     Timeline,
     Times,
@@ -166,6 +167,48 @@ def test_no_time_is_lost_or_made(table: Any) -> None:
         assert kept == pytest.approx(sum(r.drafted for r in rounds))
 
 
+class Counted:
+    """A draft that counts its passes, each of which is a drafted token."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.passes = model, 0
+        self.vocabulary, self.longest = model.vocabulary, model.longest
+
+    def session(self) -> Any:
+        inner = self.model.session()
+        extend = inner.extend
+
+        def counting(*arguments: Any) -> Any:
+            self.passes += 1
+            return extend(*arguments)
+
+        inner.extend = counting
+        return inner
+
+
+@pytest.mark.parametrize("ahead", ["none", "exits"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_text_that_met_its_stop_token_against_counting(table: Any, seed: int, ahead: Any) -> None:
+    """Tokens are those of the text, and steps those that a device makes that is never interrupted.
+
+    Where the stop token is the last of a round that is accepted as a whole, a trace does not say that it is one.
+    """
+    target = table(6, seed, exits=2)
+    options = {"max_new_tokens": 40, "drafted": 4, "draws": Draws(seed), "ahead": ahead}
+    whole = trace(target, table(6, 9, near=target), [0], **options).tokens
+    times = Times(1e-6, 1.0, 0.1, 0.1, {0: 0.3, 1: 0.6})  # every draft is complete before it is needed
+    for stop in sorted(set(whole)):
+        draft = Counted(table(6, 9, near=target))
+        found = trace(target, draft, [0], stop=stop, **options)
+        assert found.tokens == whole[: whole.index(stop) + 1]
+        line = replay(found.rounds, times, ahead=ahead)
+        assert line.tokens == len(found.tokens)
+        if found.rounds[-1].outcome.accepted < found.rounds[-1].drafted:
+            assert line.draft_steps == pytest.approx(draft.passes)
+        assert sum(step.outcome.accepted + 1 for step in found.rounds) == len(found.tokens)
+        assert [step.hit for step in found.rounds[:-1]].count(True) == line.hits
+
+
 def test_what_a_provider_counts() -> None:
     rounds = rounds_of([[(4, 0, 1.0)], [(1, 0, 1.0)], [(2, 0, 1.0)]])  # 10 tokens from a prompt of 10
     assert [r.drafted for r in rounds] == [4, 4, 2]
@@ -185,12 +228,17 @@ def test_shares_of_a_timeline() -> None:
     [
         (lambda rounds: Times(-1.0, 1.0), "must not be negative"),
         (lambda rounds: Times(0.1, 0.0), "verify must be above 0"),
+        (lambda rounds: Times(float("nan"), 1.0), "all finite"),
+        (lambda rounds: Times(0.1, 1.0, down=float("inf")), "all finite"),
+        (lambda rounds: Times(0.1, 1.0, exits={-1: 0.5}), "ascending shares"),
+        (lambda rounds: replay(rounds, Times(0.1, 1.0), threshold=float("nan")), "threshold must be a number"),
         (lambda rounds: Times(0.1, 1.0, exits={0: 0.6, 1: 0.5}), "ascending shares"),
         (lambda rounds: replay([], Times(0.1, 1.0)), "at least one round"),
         (lambda rounds: replay(rounds, Times(0.1, 1.0), ahead="now"), "ahead must be one of"),
         (lambda rounds: replay(rounds, Times(0.1, 1.0), ahead="both"), "has no guesses"),
         (lambda rounds: replay(rounds, Times(0.1, 1.0, exits={3: 0.5})), "no exit 3"),
         (lambda rounds: round_seconds(Times(0.1, 1.0), 4, 1.5), "hit rate in"),
+        (lambda rounds: round_seconds(Times(0.1, 1.0), -1), "0 or more tokens"),
     ],
 )
 def test_bad_requests_are_refused(make: Any, words: str) -> None:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from edgebook.decoding.draws import Draws
-from edgebook.decoding.protocol import LanguageModel, StagedSession
+from edgebook.decoding.protocol import LanguageModel
+from edgebook.decoding.reading import Reader
 from edgebook.decoding.speculative import Sampling, Verification, distribution, verify, verify_greedy
+from edgebook.networks.decoder import token_list
 
 
 class Outcome(NamedTuple):
@@ -39,8 +41,8 @@ class Cloud:
         draws: Draws,
         exit_draws: Draws | None = None,
     ) -> None:
-        self.session = model.session()
-        self.text = [int(token) for token in prompt]
+        self.session, self._vocabulary = Reader(model), model.vocabulary
+        self.text = token_list(prompt, model.vocabulary, "A prompt")
         self._sampling, self._draws, self._exit_draws = sampling, draws, exit_draws or draws
 
     def verify(self, tokens: Sequence[int], distributions: Tensor | None, *, exits: bool = True) -> Iterator[Outcome]:
@@ -48,38 +50,29 @@ class Cloud:
 
         Yields the outcome of each exit in turn, with the same random numbers, and the final one last; `distributions`
         (g, V), from which the tokens were drawn, are not used in greedy decoding. The text grows when the final outcome
-        is out. Where the iterator is left before, nothing has happened.
+        is out. Where the iterator is left before, or a pass fails, nothing has happened.
         """
-        tokens = list(tokens)
-        start = len(self.text)
-        unread, rows = self.text[self.session.length :] + tokens, len(tokens) + 1
-        staged = exits and isinstance(self.session, StagedSession)
-        steps = self.session.stages(unread, rows) if staged else iter([self.session.extend(unread, rows)])
-        last = self.session.exits if staged else 0
-        try:
-            for number, logits in enumerate(steps):
-                found = self._verification(tokens, distributions, logits, start, final=number == last)
-                outcome = self._outcome(number, found, logits, final=number == last)
-                if outcome.final:
-                    self.text += [*tokens[: outcome.accepted], outcome.token]
-                yield outcome
-        finally:
-            # Accepted tokens stay in the cache; the one after them has not been read yet.
-            self.session.crop(min(self.session.length, max(len(self.text) - 1, start - 1)))
+        tokens, text = token_list(tokens, self._vocabulary, "A draft"), self.text
+        if distributions is None and tokens and not self._sampling.greedy:
+            raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
+        for number, (final, logits) in enumerate(self.session.stages(text + tokens, len(tokens) + 1, exits=exits)):
+            found = self._verification(tokens, distributions, logits, len(text), final=final)
+            outcome = self._outcome(number, found, logits, final=final)
+            if final:
+                if self.text is not text:
+                    raise ValueError("The text has gone on since this verification began.")
+                self.text = [*text, *tokens[: outcome.accepted], outcome.token]
+            yield outcome
 
     def _verification(
         self, tokens: list[int], drawn: Tensor | None, logits: Tensor, start: int, *, final: bool
     ) -> Verification:
-        proposed = torch.tensor(tokens, dtype=torch.long, device=logits.device)
+        proposed = torch.tensor(tokens, dtype=torch.long)
         if self._sampling.greedy:
             return verify_greedy(proposed, logits)
-        if drawn is None and tokens:
-            raise ValueError("Sampling needs the distributions that the tokens were drawn from.")
         target = distribution(logits, self._sampling)  # (g + 1, V)
-        drawn = drawn.to(logits.device) if tokens else target[:0]  # (g, V)
         draws = self._draws if final else self._exit_draws
-        uniforms, last = (u.to(logits.device) for u in draws.accept(start, len(tokens)))
-        return verify(proposed, drawn, target, uniforms, last)
+        return verify(proposed, drawn if tokens else target[:0], target, *draws.accept(start, len(tokens)))
 
     def _outcome(self, number: int, found: Verification, logits: Tensor, *, final: bool) -> Outcome:
         accepted = int(found.accepted)

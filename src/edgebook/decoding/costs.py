@@ -30,10 +30,13 @@ def round_seconds(times: Times, drafted: int, hit_rate: float = 0.0) -> float:
     Raises
     ------
     ValueError
-        More than one exit, or a hit rate outside [0, 1].
+        More than one exit, a hit rate outside [0, 1], or fewer than 0 tokens.
     """
-    if len(times.exits) > 1 or not 0 <= hit_rate <= 1:
-        raise ValueError(f"One exit at most and a hit rate in [0, 1] are needed, got {times.exits} and {hit_rate}.")
+    if len(times.exits) > 1 or not 0 <= hit_rate <= 1 or not drafted >= 0:
+        raise ValueError(
+            f"One exit at most, a hit rate in [0, 1] and 0 or more tokens are needed, got {times.exits}, {hit_rate} "
+            f"and {drafted}."
+        )
     drafting = drafted * times.draft_step
     plain = drafting + times.up + times.whole_pass + times.down
     saved = sum(min(drafting, (1 - share) * times.verify) for share in times.exits.values())

@@ -7,20 +7,33 @@ is then one function of models, prompt and seed, and every such detour can be te
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-class Draws(NamedTuple):
+@dataclass(frozen=True)
+class Draws:
     """Uniform numbers in [0, 1) for one text; those of different positions and purposes are independent.
 
-    The seed is at least 0 and below 2**63.
+    Parameters
+    ----------
+    seed : int
+        At least 0 and below 2**63.
+
+    Raises
+    ------
+    ValueError
+        Another seed.
     """
 
     seed: int
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.seed, "__index__") or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}.")
 
     def draft(self, position: int, count: int) -> Tensor:
         """Return the numbers (count,), in double precision, that a draft after so many tokens is drawn with."""

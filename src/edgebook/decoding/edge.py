@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor
 
 from edgebook.decoding.draws import Draws
 from edgebook.decoding.protocol import LanguageModel
-from edgebook.decoding.speculative import Sampling, distribution, pick
+from edgebook.decoding.reading import Reader
+from edgebook.decoding.speculative import Sampling, distribution, finite, pick
+from edgebook.networks.decoder import token_list
 
 
 class Draft(NamedTuple):
@@ -21,23 +23,12 @@ class Draft(NamedTuple):
     distributions: Tensor | None  #: (g, V), single precision; None in greedy decoding, whose test needs tokens alone
 
 
-class Reader:
-    """A model that is asked about one text after another, and reads only what it has not read yet."""
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.session = model.session()
-        self.seen: list[int] = []
-
-    def logits(self, text: Sequence[int]) -> Tensor:
-        """Return the logits (V,) of what follows a text, forgetting what the last one had beyond it."""
-        common = min(len(self.seen), len(text) - 1)  # the last token is read again where it was read before
-        if self.seen[:common] != text[:common]:
-            common = next(i for i in range(common) if self.seen[i] != text[i])
-        if common < len(self.seen):
-            self.session.crop(common)
-        row = self.session.extend(text[common:], 1)[0]
-        self.seen[common:] = text[common:]
-        return row
+def stop_tokens(stop: int | Iterable[int] | None, model: LanguageModel) -> frozenset[int]:
+    """Return the tokens that end a text: one or several, or where None those that the model itself names, if any."""
+    if stop is None:
+        stop = getattr(model, "stop", ())
+    several = stop if isinstance(stop, Iterable) and getattr(stop, "ndim", 1) else [stop]
+    return frozenset(token_list(several, model.vocabulary, "stop"))
 
 
 class Drafting:
@@ -51,6 +42,7 @@ class Drafting:
         self.position, self.count = len(prefix), count
         self._text, self._rows = list(prefix), []
         self._uniforms: Tensor | None = None
+        self._whole: Draft | None = None
 
     @property
     def done(self) -> bool:
@@ -58,28 +50,32 @@ class Drafting:
         return len(self._text) == self.position + self.count
 
     def step(self) -> None:
-        logits = self._reader.logits(self._text)
+        logits = self._reader.read(self._text, 1)[0]
         if self._sampling.greedy:
-            self._text.append(int(logits.argmax()))
+            self._text.append(int(finite(logits).argmax()))
             return
         if self._uniforms is None:
             self._uniforms = self._draws.draft(self.position, self.count)
-        self._rows.append(distribution(logits, self._sampling))
-        self._text.append(int(pick(self._rows[-1], self._uniforms[len(self._rows) - 1])))
+        row = distribution(logits, self._sampling)
+        token = int(pick(row, self._uniforms[len(self._rows)]))
+        self._rows.append(row)
+        self._text.append(token)
 
     def finish(self) -> Draft:
         """Draft what is missing and return the whole."""
         while not self.done:
             self.step()
-        rows = None if self._sampling.greedy else torch.stack(self._rows) if self._rows else torch.empty(0, 0)
-        return Draft(self.position, self._text[self.position :], rows)
+        if self._whole is None:
+            rows = None if self._sampling.greedy else torch.stack(self._rows) if self._rows else torch.empty(0, 0)
+            self._whole = Draft(self.position, self._text[self.position :], rows)
+        return self._whole
 
 
 class Edge:
     """The client of one text: what is verified, the draft of the present round, and drafts made ahead.
 
     Nothing but verified tokens ever enters `text`. A draft has `drafted` tokens, fewer at the end of the text; the
-    token `stop` ends it.
+    tokens `stop` end it, where None those that the draft's model names.
     """
 
     def __init__(
@@ -91,11 +87,12 @@ class Edge:
         drafted: int,
         sampling: Sampling,
         draws: Draws,
-        stop: int | None = None,
+        stop: int | Iterable[int] | None = None,
     ) -> None:
-        self.text = [int(token) for token in prompt]
+        self.text = token_list(prompt, model.vocabulary, "A prompt")
         self.prompt_length, self.max_new_tokens, self.drafted = len(self.text), max_new_tokens, drafted
-        self._reader, self._sampling, self._draws, self._stop = Reader(model), sampling, draws, stop
+        self._reader, self._sampling, self._draws = Reader(model), sampling, draws
+        self._stop = stop_tokens(stop, model)
         self.stopped = False
         self.drafting = self._new(self.text)
         self._ahead: dict[tuple[int, int], Drafting] = {}
@@ -116,7 +113,7 @@ class Edge:
         The token is drawn with the number that the target will draw with, which the seed gives to both.
         """
         draft = self.drafting.finish()
-        logits = self._reader.logits(self.text + draft.tokens)
+        logits = self._reader.read(self.text + draft.tokens, 1)[0]
         _, last = self._draws.accept(draft.position, len(draft.tokens))
         return len(draft.tokens), int(pick(distribution(logits, self._sampling), last))
 
@@ -127,13 +124,17 @@ class Edge:
             self._ahead[accepted, token] = self._new(prefix)
         return self._ahead[accepted, token]
 
+    def until_stop(self, accepted: int, token: int) -> tuple[int, int]:
+        """Return an outcome of this round as it is, or as it would be if the text ended with its first stop token."""
+        verified = [*self.drafting.finish().tokens[:accepted], token]
+        place = next((i for i, found in enumerate(verified) if found in self._stop), accepted)
+        return place, verified[place]
+
     def confirm(self, accepted: int, token: int) -> bool:
         """Take the final outcome of the round; return whether its next draft was begun ahead of time."""
-        verified = [*self.drafting.finish().tokens[:accepted], token]
-        if self._stop in verified:
-            self.stopped = True
-            verified = verified[: verified.index(self._stop) + 1]
-        self.text += verified
+        place, last = self.until_stop(accepted, token)
+        self.stopped = last in self._stop
+        self.text += [*self.drafting.finish().tokens[:place], last]
         found = self._ahead.get((accepted, token))
         self._ahead = {}
         self.drafting = found or self._new(self.text)

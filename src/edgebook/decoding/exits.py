@@ -51,7 +51,7 @@ class Exits(nn.Module):
             self.adapters = nn.ModuleList(Block(head.in_features, heads) for _ in after)
             self.norms = nn.ModuleList(nn.LayerNorm(head.in_features) for _ in after)
         self.register_buffer("mask", causal_mask(longest), persistent=False)
-        self.to(head.weight.device)
+        self.to(head.weight.device, head.weight.dtype)
 
     def forward(self, hidden: Sequence[Tensor]) -> list[Tensor]:
         """Return the logits (B, T, V) of each exit from the hidden states (B, T, width) at its place."""
@@ -109,7 +109,7 @@ class StagedDecoderSession(DecoderSession):
 
     @torch.inference_mode()
     def stages(self, tokens: Sequence[int], rows: int) -> Iterator[Tensor]:
-        x, numbers = self.embed(tokens), {block: number for number, block in enumerate(self._module.after)}
+        x, numbers = self.embed(tokens, rows), {block: number for number, block in enumerate(self._module.after)}
         for number in range(len(self._caches)):
             x = self.block(number, x)
             if number + 1 in numbers:

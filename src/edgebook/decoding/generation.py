@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -10,15 +10,17 @@ from torch import Tensor
 
 from edgebook.decoding.cloud import Cloud, Outcome
 from edgebook.decoding.draws import Draws, draws_from
-from edgebook.decoding.edge import Edge
+from edgebook.decoding.edge import Edge, stop_tokens
 from edgebook.decoding.protocol import LanguageModel
-from edgebook.decoding.speculative import Sampling, distribution, pick
+from edgebook.decoding.reading import Reader
+from edgebook.decoding.speculative import Sampling, distribution, finite, pick
+from edgebook.networks.decoder import token_list
 
 Ahead = Literal["none", "exits", "full acceptance", "both"]
 
 
 class DraftRound(NamedTuple):
-    """One draft and what became of it."""
+    """One draft and what became of it; outcomes reach as far as the text's stop token."""
 
     position: int  #: tokens of the text before it
     drafted: int  #: tokens in it
@@ -43,7 +45,7 @@ def generate(
     max_new_tokens: int,
     drafted: int = 4,
     temperature: float = 1.0,
-    stop: int | None = None,
+    stop: int | Iterable[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Let a target write a text with the help of a draft; the text is distributed as if it had written it alone.
@@ -58,8 +60,8 @@ def generate(
         Tokens to make, at least 1, and those that the draft proposes in a round; 0 is plain decoding by the target.
     temperature : float
         Of both sides; 0 is greedy. For more of `Sampling`, see `trace`.
-    stop : int, optional
-        A token that ends the text.
+    stop : int or several, optional
+        Tokens that end the text; where None those that the target names (`HuggingFaceModel.stop`), none where empty.
     generator : torch.Generator, optional
         Moves on by one number; without it, seed 0.
 
@@ -71,7 +73,10 @@ def generate(
     Raises
     ------
     ValueError
-        Vocabularies that differ, an empty prompt, a token outside the vocabulary, or more tokens than a model reads.
+        Vocabularies that differ, an empty prompt, a token outside the vocabulary, more tokens than a model reads, or
+        logits that are no finite numbers.
+    TypeError
+        A prompt or stop tokens that are no row of whole numbers, counts that are none, or another thing for a model.
     """
     options = {"max_new_tokens": max_new_tokens, "drafted": drafted, "stop": stop}
     both = {"sampling": Sampling(temperature), "draws": draws_from(generator)}
@@ -88,7 +93,7 @@ def trace(
     drafted: int = 4,
     sampling: Sampling | None = None,
     draws: Draws | None = None,
-    stop: int | None = None,
+    stop: int | Iterable[int] | None = None,
     ahead: Ahead = "exits",
     exit_draws: Draws | None = None,
 ) -> TracedText:
@@ -122,6 +127,7 @@ def trace(
     sampling, draws = sampling or Sampling(), draws or Draws(0)
     prompt = checked_prompt(prompt, (target, draft), max_new_tokens, drafted)
     both = {"sampling": sampling, "draws": draws}
+    stop = stop_tokens(stop, target)
     edge = Edge(draft, prompt, max_new_tokens=max_new_tokens, drafted=drafted, stop=stop, **both)
     cloud, rounds = Cloud(target, prompt, exit_draws=exit_draws, **both), []
     while not edge.finished:
@@ -133,13 +139,14 @@ def _round(edge: Edge, cloud: Cloud, ahead: Ahead) -> DraftRound:
     proposed = edge.drafting.finish()
     guess = None
     if ahead in ("full acceptance", "both"):
-        guess = edge.guess()
+        guess = edge.until_stop(*edge.guess())
         edge.ahead(*guess).finish()
     outcomes = []
     for outcome in cloud.verify(proposed.tokens, proposed.distributions, exits=ahead in ("exits", "both")):
-        outcomes.append(outcome)
+        accepted, token = edge.until_stop(outcome.accepted, outcome.token)
+        outcomes.append(outcome._replace(accepted=accepted, token=token))
         if not outcome.final:
-            edge.ahead(outcome.accepted, outcome.token).finish()
+            edge.ahead(accepted, token).finish()
     *exits, final = outcomes
     hit = edge.confirm(final.accepted, final.token)
     return DraftRound(proposed.position, len(proposed.tokens), final, tuple(exits), guess, hit)
@@ -155,6 +162,8 @@ def autoregressive(
 ) -> list[int]:
     """Let one model write a text alone, a token a pass: the baseline of both sides.
 
+    It ends with a stop token that the model itself names, as `trace` does.
+
     Parameters
     ----------
     model, prompt, max_new_tokens, sampling, draws
@@ -166,31 +175,38 @@ def autoregressive(
     """
     sampling, draws = sampling or Sampling(), draws or Draws(0)
     text = checked_prompt(prompt, (model,), max_new_tokens, 0)
-    session, unread, new = model.session(), list(text), []
-    for _ in range(max_new_tokens):
-        logits = session.extend(unread, 1)[0]
+    reader, begun, stop = Reader(model), len(text), stop_tokens(None, model)
+    while len(text) < begun + max_new_tokens:
+        logits = reader.read(text, 1)[0]
         if sampling.greedy:
-            token = int(logits.argmax())
+            text.append(int(finite(logits).argmax()))
         else:
-            _, last = draws.accept(len(text) + len(new), 0)
-            token = int(pick(distribution(logits, sampling), last.to(logits.device)))
-        new.append(token)
-        unread = [token]
-    return new
+            _, last = draws.accept(len(text), 0)
+            text.append(int(pick(distribution(logits, sampling), last)))
+        if text[-1] in stop:
+            break
+    return text[begun:]
 
 
 def checked_prompt(
     prompt: Sequence[int] | Tensor, models: Sequence[LanguageModel], max_new_tokens: int, drafted: int
 ) -> list[int]:
     """Return a prompt as a list of tokens that the models can go on from, or raise the errors of `generate`."""
-    tokens = [int(token) for token in prompt]
+    for name, number in (("max_new_tokens", max_new_tokens), ("drafted", drafted)):
+        if isinstance(number, bool) or not hasattr(number, "__index__"):
+            raise TypeError(f"{name} must be a whole number, got {number!r}.")
+    for model in models:
+        if not isinstance(model, LanguageModel):
+            kinds = "a CharacterDecoder, a HuggingFaceModel or another that keeps their protocol"
+            raise TypeError(f"A model must be {kinds}, got {type(model).__name__}.")
     sizes = {model.vocabulary for model in models}
     if len(sizes) > 1:
         raise ValueError(f"Target and draft must share one vocabulary, got {' and '.join(map(str, sorted(sizes)))}.")
     if max_new_tokens < 1 or drafted < 0:
         raise ValueError(f"max_new_tokens must be at least 1 and drafted 0, got {max_new_tokens} and {drafted}.")
-    if not tokens or not all(0 <= token < min(sizes) for token in tokens):
-        raise ValueError(f"A prompt is at least one token, all from 0 to {min(sizes) - 1}.")
+    tokens = token_list(prompt, min(sizes), "A prompt")
+    if not tokens:
+        raise ValueError("A prompt must have at least one token.")
     longest = min(model.longest for model in models)
     if len(tokens) + max_new_tokens > longest:
         raise ValueError(f"Prompt and new tokens may be {longest} together, got {len(tokens)} and {max_new_tokens}.")

@@ -14,7 +14,10 @@ class Session(Protocol):
     length: int
 
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:
-        """Read more tokens, at least `rows`; return the logits (rows, V) for what follows each of the last ones."""
+        """Read more tokens, at least `rows`; return the logits (rows, V) for what follows each of the last ones.
+
+        Where it raises, the session need not be of use any more: `reading.Reader` begins a new one.
+        """
         ...
 
     def crop(self, length: int) -> None:
@@ -22,8 +25,12 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
-    """A model over tokens 0 to `vocabulary` - 1 that reads at most `longest` of them."""
+    """A model over tokens 0 to `vocabulary` - 1 that reads at most `longest` of them.
+
+    Where it has an attribute `stop` as well, those tokens end its texts unless others are asked for.
+    """
 
     vocabulary: int
     longest: int

@@ -13,7 +13,9 @@ whose letters differ.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -37,6 +39,8 @@ class Sampling:
     ------
     ValueError
         A negative temperature, a `top_k` below 1, or a `top_p` outside (0, 1].
+    TypeError
+        A temperature or `top_p` that is no number.
     """
 
     temperature: float = 1.0
@@ -44,10 +48,12 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
+        if not (isinstance(self.temperature, Real) and isinstance(self.top_p, Real)):
+            raise TypeError(f"temperature and top_p must be numbers, got {self.temperature!r} and {self.top_p!r}.")
+        if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be finite and at least 0, got {self.temperature}.")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {self.top_k}.")
+        if self.top_k is not None and not (hasattr(self.top_k, "__index__") and self.top_k >= 1):
+            raise ValueError(f"top_k must be a whole number of at least 1, got {self.top_k}.")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}.")
 
@@ -62,6 +68,17 @@ class Verification(NamedTuple):
 
     accepted: Tensor
     token: Tensor
+
+
+def finite(logits: Tensor) -> Tensor:
+    """Return logits (..., V) as they are, or raise a `ValueError` where the largest of a row is no finite number.
+
+    Minus infinity excludes a token, and stands as long as another one of its row is left.
+    """
+    largest = logits.amax(-1)
+    if not math.isfinite(largest.sum(dtype=torch.float64) if largest.ndim else largest):
+        raise ValueError("Logits, divided by the temperature, must be finite numbers; there are NaN or infinite ones.")
+    return logits
 
 
 def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -79,15 +96,20 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     Tensor, (..., V)
         Single precision, each row summing to 1.
 
+    Raises
+    ------
+    ValueError
+        A row that has NaN, plus infinity, or nothing but minus infinity.
+
     Examples
     --------
     >>> distribution(torch.tensor([1.0, 2.0, 3.0]), Sampling(top_k=2))
     tensor([0.0000, 0.2689, 0.7311])
     """
     if sampling.greedy:
-        best = logits.argmax(-1, keepdim=True)
+        best = finite(logits).argmax(-1, keepdim=True)
         return torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, best, 1.0)
-    scaled = logits.float() / sampling.temperature
+    scaled = finite(logits.float() / sampling.temperature)
     if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
         kept = scaled.topk(sampling.top_k, dim=-1).indices  # exactly k, also where logits tie
         scaled = torch.full_like(scaled, -torch.inf).scatter_(-1, kept, scaled.gather(-1, kept))
@@ -110,12 +132,17 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     weights : Tensor, (..., V)
         At least 0, not all 0 in any row; they need not sum to 1.
     uniform : Tensor, (...)
-        In [0, 1), double precision.
+        In [0, 1), double precision; on any device.
 
     Returns
     -------
     Tensor, (...)
         Tokens, int64; never one of weight 0.
+
+    Raises
+    ------
+    ValueError
+        Weights that are not finite, or all 0 in a row.
 
     Examples
     --------
@@ -124,7 +151,10 @@ def pick(weights: Tensor, uniform: Tensor) -> Tensor:
     """
     cumulative = weights.double().cumsum(-1)
     total = cumulative[..., -1:]
-    index = torch.searchsorted(cumulative, uniform.unsqueeze(-1) * total, right=True)
+    least, most = (bound.item() for bound in total.aminmax()) if total.numel() else (1, 1)
+    if not 0 < least <= most < math.inf:
+        raise ValueError("Weights must be finite, and above 0 for a token of each row.")
+    index = torch.searchsorted(cumulative, uniform.to(weights.device).unsqueeze(-1) * total, right=True)
     return torch.minimum(index, (cumulative < total).sum(-1, keepdim=True)).squeeze(-1)
 
 
@@ -134,7 +164,7 @@ def residual(target: Tensor, draft: Tensor) -> Tensor:
     A draft of zeros leaves the target, and so does rounding that has left nothing of a row.
     """
     left = (target - draft).clamp_min(0)
-    return torch.where(left.sum(-1, keepdim=True) > 0, left, target)
+    return torch.where(left.sum(-1, keepdim=True) == 0, target, left)  # NaN stays, for `pick` to refuse
 
 
 def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, last: Tensor) -> Verification:
@@ -159,7 +189,7 @@ def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, las
     Raises
     ------
     ValueError
-        Shapes that do not fit each other.
+        Shapes that do not fit each other, or weights as in `pick`.
 
     Examples
     --------
@@ -167,12 +197,16 @@ def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, las
     >>> verify(torch.tensor([0]), draft, target, torch.tensor([0.7]).double(), torch.tensor(0.2).double())
     Verification(accepted=tensor(1), token=tensor(1))
     """
-    g, vocabulary = drafted.shape[-1], target.shape[-1]
-    if draft.shape[-2:] != (g, vocabulary) or target.shape[-2] != g + 1 or uniforms.shape[-1] != g:
+    *texts, g = drafted.shape
+    vocabulary = target.shape[-1]
+    shapes = [tuple(part.shape) for part in (draft, target, uniforms, last)]
+    if shapes != [(*texts, g, vocabulary), (*texts, g + 1, vocabulary), (*texts, g), tuple(texts)]:
         raise ValueError(
-            f"{g} drafted tokens need {g} draft and {g + 1} target distributions over one vocabulary and {g} uniform "
-            f"numbers, got {tuple(draft.shape)}, {tuple(target.shape)} and {tuple(uniforms.shape)}."
+            f"{g} drafted tokens need {g} draft and {g + 1} target distributions over one vocabulary, {g} uniform "
+            f"numbers and one more, for as many texts; the shapes are {tuple(drafted.shape)} and "
+            f"{', '.join(map(str, shapes))}."
         )
+    drafted, draft, uniforms = (part.to(target.device) for part in (drafted, draft, uniforms))
     theirs = target[..., :g, :].gather(-1, drafted.unsqueeze(-1)).squeeze(-1).double()
     ours = draft.gather(-1, drafted.unsqueeze(-1)).squeeze(-1).double()
     accepted = (uniforms * ours < theirs).long().cumprod(-1).sum(-1)  # u < t / d without dividing
@@ -186,10 +220,14 @@ def verify(drafted: Tensor, draft: Tensor, target: Tensor, uniforms: Tensor, las
 def verify_greedy(drafted: Tensor, logits: Tensor) -> Verification:
     """Accept drafted tokens (..., g) while they are the first choice of the target's logits (..., g + 1, V).
 
-    The same as `verify` at temperature 0.
+    The same as `verify` at temperature 0, and a `ValueError` as there.
     """
-    best = logits.argmax(-1)
-    accepted = (drafted == best[..., :-1]).long().cumprod(-1).sum(-1)
+    *texts, g = drafted.shape
+    if tuple(logits.shape[:-1]) != (*texts, g + 1):
+        raise ValueError(f"{g} drafted tokens need {g + 1} rows of logits, got {tuple(drafted.shape)} tokens and "
+                         f"{tuple(logits.shape)}.")  # fmt: skip
+    best = finite(logits).argmax(-1)
+    accepted = (drafted.to(best.device) == best[..., :-1]).long().cumprod(-1).sum(-1)
     return Verification(accepted, best.gather(-1, accepted.unsqueeze(-1)).squeeze(-1))
 
 

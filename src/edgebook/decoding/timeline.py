@@ -6,6 +6,7 @@ What happens in a round does not depend on time (`trace`), so one trace serves a
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
@@ -29,7 +30,8 @@ class Times:
     Raises
     ------
     ValueError
-        A negative time, no time at all for the pass, or shares that do not ascend within (0, 1).
+        A time that is negative or not finite, no time at all for the pass, a negative number of an exit, or shares that
+        do not ascend within (0, 1).
     """
 
     draft_step: float
@@ -40,10 +42,12 @@ class Times:
     adapter: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.draft_step, self.up, self.down, self.adapter) < 0 or self.verify <= 0:
-            raise ValueError(f"Times must not be negative and verify must be above 0, got {self}.")
+        times = (self.draft_step, self.verify, self.up, self.down, self.adapter)
+        if not all(0 <= time < math.inf for time in times) or self.verify == 0:
+            raise ValueError(f"Times must not be negative and verify must be above 0, all finite, got {self}.")
         shares = [self.exits[number] for number in sorted(self.exits)]
-        if shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares):
+        right = all(number >= 0 and 0 < share < 1 for number, share in self.exits.items())
+        if shares != sorted(set(shares)) or not right:
             raise ValueError(f"Exits must lie at ascending shares strictly between 0 and 1, got {dict(self.exits)}.")
 
     @property
@@ -110,12 +114,14 @@ def replay(rounds: Sequence[DraftRound], times: Times, *, ahead: Ahead = "exits"
     Raises
     ------
     ValueError
-        No round, an unknown `ahead`, or one that the trace has no record for.
+        No round, an unknown `ahead`, or one that the trace has no record for, or a threshold that is no number.
     """
     if not rounds:
         raise ValueError("A timeline needs at least one round.")
     if ahead not in get_args(Ahead):
         raise ValueError(f"ahead must be one of {', '.join(get_args(Ahead))}, got {ahead!r}.")
+    if math.isnan(threshold):
+        raise ValueError("threshold must be a number, got NaN.")
     if ahead in ("full acceptance", "both") and any(step.guess is None for step in rounds):
         raise ValueError("The trace has no guesses; make it with ahead='full acceptance' or 'both'.")
     if ahead in ("exits", "both") and times.exits and max(times.exits) >= min(len(step.exits) for step in rounds):
@@ -134,6 +140,10 @@ class _Clock:
         last = rounds[-1]
         self.end = last.position + last.outcome.accepted + 1
         self.longest = max(step.drafted for step in rounds)
+        # The text may have so many tokens: a last draft that is shorter than others says so, and one that is accepted
+        # as a whole; else the text met its stop token, and its devices did not know that it would.
+        most = last.position + last.drafted + 1
+        self.limit = most if last.drafted < self.longest or self.end == most else math.inf
         self.now, self.order, self.events = 0.0, 0, []
         self.number = self.hits = self.messages = self.job = 0
         self.edge_busy = self.cloud_busy = self.wasted = 0.0
@@ -215,7 +225,7 @@ class _Clock:
     def _prepare(self, key: Key) -> None:
         if key not in self.left:
             position = self.rounds[self.number].position + key[0] + 1
-            count = max(0, min(self.longest, self.end - position - 1))
+            count = max(0, min(self.longest, self.limit - position - 1))
             self.left[key] = self.whole[key] = count * self.times.draft_step
         self._work(key)
 

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgebook.networks.seeding import SeededDraws
+
+
+def token_list(tokens: Iterable[int] | Tensor, vocabulary: int, name: str) -> list[int]:
+    """Return a row of tokens as a list.
+
+    A `TypeError` that has the name where it is no row of whole numbers but a batch, fractions, truth values or a
+    string, and a `ValueError` where one lies outside of 0 to `vocabulary` - 1.
+    """
+    try:
+        if isinstance(tokens, str | bytes):
+            raise TypeError
+        listed = tokens.tolist() if hasattr(tokens, "tolist") else list(tokens)
+        found = [token if type(token) is int else _whole(token) for token in listed]
+    except TypeError:
+        kind = f"{type(tokens).__name__} of shape {tuple(tokens.shape)}" if hasattr(tokens, "shape") else repr(tokens)
+        raise TypeError(f"{name} must be a row of whole numbers, got {kind[:80]}.") from None
+    if found and not 0 <= min(found) <= max(found) < vocabulary:
+        raise ValueError(f"{name} must have tokens from 0 to {vocabulary - 1}, got {min(found)} to {max(found)}.")
+    return found
+
+
+def _whole(token: object) -> int:
+    if isinstance(token, bool):
+        raise TypeError
+    return operator.index(token)
+
+
+def checked_pass(tokens: Sequence[int], rows: int, *, read: int, vocabulary: int, longest: int) -> list[int]:
+    """Return the tokens of a pass after `read` others, at the end of which `rows` logits are asked for, or raise."""
+    found = token_list(tokens, vocabulary, "A text")
+    if read + len(found) > longest:
+        raise ValueError(f"A text may have {longest} tokens, got {read + len(found)}.")
+    if not 1 <= rows <= len(found):
+        raise ValueError(f"A pass gives logits after 1 to all of its tokens, got {len(found)} and {rows} asked for.")
+    return found
 
 
 class Block(nn.Module):
@@ -98,6 +134,8 @@ class CharacterDecoder(nn.Module):
 
     def features(self, tokens: Tensor, after: Sequence[int] = ()) -> tuple[list[Tensor], Tensor]:
         """Return features (B, T, width) behind the blocks `after`, from 1, and logits (B, T, V), of texts (B, T)."""
+        if tokens.shape[1] > self.longest:
+            raise ValueError(f"A text may have {self.longest} tokens, got {tokens.shape[1]}.")
         x = self.token(tokens) + self.place.weight[: tokens.shape[1]]
         found = {}
         for number, block in enumerate(self.blocks, 1):
@@ -130,19 +168,18 @@ class DecoderSession:
     @torch.inference_mode()
     def extend(self, tokens: Sequence[int], rows: int) -> Tensor:
         """Read more tokens and return the logits (rows, V) after the last ones."""
-        x = self.embed(tokens)
+        x = self.embed(tokens, rows)
         for number in range(len(self._caches)):
             x = self.block(number, x)
         return self.close(x, rows)
 
-    def embed(self, tokens: Sequence[int]) -> Tensor:
+    def embed(self, tokens: Sequence[int], rows: int) -> Tensor:
         """Return the features (n, width) with which the first block begins."""
-        end = self.length + len(tokens)
-        if end > self.model.longest:
-            raise ValueError(f"A text may have {self.model.longest} tokens, got {end}.")
+        limits = {"vocabulary": self.model.vocabulary, "longest": self.model.longest}
+        tokens = checked_pass(tokens, rows, read=self.length, **limits)
         weight = self.model.token.weight
         index = torch.tensor(tokens, dtype=torch.long, device=weight.device)
-        return weight[index] + self.model.place.weight[self.length : end]
+        return weight[index] + self.model.place.weight[self.length : self.length + len(tokens)]
 
     def block(self, number: int, x: Tensor) -> Tensor:
         """Run one block, numbered from 0, on the new tokens."""
