@@ -10,9 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from edgebook.ledger.claims import Claim, Strict, Verdict, load_ledger
+from edgebook.ledger.claims import Claim, Strict, load_ledger
+from edgebook.ledger.evidence import Method, Sample
+from edgebook.ledger.rule import Effect, Size, Verdict
 from edgebook.notebooks.files import read_model, write_whole
 from edgebook.notebooks.paths import project_root
 
@@ -23,18 +25,37 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-class ClaimResult(Strict):
-    """A claim as it stood in the ledger, its samples, and what was made of them."""
+class Alternative(Strict):
+    """A headline claim judged again: under another choice of ours, or for a method that does nothing."""
 
-    claim: Claim
-    samples: tuple[float, ...]
+    samples: tuple[Sample, ...]
     mean: float | None
     interval: tuple[float, float] | None
+    verdict: Verdict
+    reason: str
+
+
+class ClaimResult(Strict):
+    """A claim as it stood in the ledger, its samples, and what was made of them.
+
+    ``verdict`` holds under every choice in ``under``, and ``alone`` is the word without them.
+    """
+
+    claim: Claim
+    samples: tuple[Sample, ...]
+    mean: float | None
+    interval: tuple[float, float] | None
+    method: Method
+    effect: Effect | None
+    size: Size | None
     gap: float | None = Field(description="mean minus the paper's number, where the paper gives one")
     p_value: float | None
+    alone: Verdict
     verdict: Verdict
     reason: str
     holm_verdict: Verdict
+    under: dict[str, Alternative] = Field(default_factory=dict)
+    placebo: Alternative | None = None
 
 
 class Hardware(Strict):
@@ -63,7 +84,7 @@ class Confirmation(Strict):
 class Record(Strict):
     """Everything that is known of one run."""
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
     notebook: str
     title: str
     tier: str
@@ -79,6 +100,17 @@ class Record(Strict):
     seconds: float
     started: str
     confirmed: Confirmation | None = None
+
+
+class Measured(Strict):
+    """What a run measured, beside its record: from it come figures, numbers in the prose, and what arms have learnt.
+
+    ``arms`` has a value for each seed, by arm and measure; ``results`` what the experiment gave for each seed.
+    """
+
+    seeds: tuple[int, ...]
+    arms: dict[str, dict[str, tuple[float, ...]]]
+    results: tuple[JsonValue, ...]
 
 
 def versions() -> dict[str, str]:
@@ -104,6 +136,17 @@ def hardware() -> Hardware:
 def save_record(record: Record, folder: Path) -> Path:
     """Write ``<folder>/<notebook>.json``, whole or not at all, and return its path."""
     return write_whole(folder / f"{record.notebook}.json", record.model_dump_json(indent=2) + "\n")
+
+
+def save_measured(measured: Measured, record: Path) -> Path:
+    """Write what was measured beside a record, as ``<notebook>.measured.json``."""
+    return write_whole(record.with_suffix(".measured.json"), measured.model_dump_json() + "\n")
+
+
+def full_measured(notebook: str, root: Path | None = None) -> Measured | None:
+    """Return what the committed run of a notebook measured, or None where there is none yet."""
+    path = (root or project_root()) / "results" / "full" / f"{notebook}.measured.json"
+    return read_model(path, Measured, path.name, "file of what was measured") if path.is_file() else None
 
 
 def load_record(path: Path) -> Record:
