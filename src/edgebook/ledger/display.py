@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from edgebook.ledger.claims import Claim, Verdict
+from edgebook.ledger.claims import Claim
+from edgebook.ledger.rule import Verdict
 from edgebook.ledger.record import ClaimResult, Record, full_record, stale_reasons
 from edgebook.ledger.wording import measured, number, paper_number, sampling
 
