@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -27,7 +28,10 @@ def test_density_of_a_shifted_normal_behind_a_relu(shift: float) -> None:
     assert activation_density(torch.relu(sample + shift)) == pytest.approx(norm.cdf(shift), abs=0.005)
 
 
-@pytest.mark.parametrize("bad", [torch.empty(0), torch.tensor([1.0, math.nan]), torch.tensor([math.inf])])
+@pytest.mark.parametrize(
+    "bad",
+    [torch.empty(0), torch.tensor([1.0, math.nan]), torch.tensor([math.inf]), torch.tensor([complex(0, math.nan)])],
+)
 def test_density_refuses_nothing_and_infinities(bad: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="activations must"):
         activation_density(bad)
@@ -63,6 +67,74 @@ def test_meter_names_an_unknown_module() -> None:
         DensityMeter(nn.ReLU(), ["relu7"])
 
 
+def test_meter_names_a_module_that_has_not_run_or_has_given_nothing() -> None:
+    model = nn.ModuleDict({"a": nn.ReLU(), "b": nn.ReLU()})
+    with DensityMeter(model, ["a", "b"]) as meter:
+        model["a"](input=torch.ones(2, 3))
+        for shape in (None, (0, 3)):
+            if shape:
+                model["b"](torch.ones(shape))
+            with pytest.raises(ValueError, match="Nothing has been measured of 'b'"):
+                meter.density()
+        model["b"](torch.tensor([[1.0, -1.0]]))
+    assert meter.density() == {"a": 1.0, "b": 0.5}
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.complex64])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_meter_refuses_what_is_not_finite_also_when_it_came_first(bad: float, kind: torch.dtype) -> None:
+    model = nn.Sequential(nn.Identity())
+    with DensityMeter(model, ["0"]) as meter:
+        for value in (bad, 1.0):
+            model(torch.tensor([[0.0, value]], dtype=kind))
+        with pytest.raises(ValueError, match="'0' must be finite"):
+            meter.density()
+        meter.reset()
+        model(torch.tensor([[0.0, 60_000.0]], dtype=kind))
+    assert meter.density() == {"0": 0.5}
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.int8])
+def test_meter_counts_whole_numbers(kind: torch.dtype) -> None:
+    model = nn.Sequential(nn.Identity())
+    with DensityMeter(model, ["0"]) as meter:
+        model(torch.tensor([[0, 1], [1, 1]], dtype=kind))
+    assert meter.channel_density()["0"].tolist() == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 2, 2), (5, 5, 4), (7,)])
+def test_meter_takes_the_channels_of_spikes_where_it_is_told(shape: tuple[int, ...]) -> None:
+    model = nn.Sequential(nn.Identity())
+    spikes = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    with DensityMeter(model, ["0"]) as meter, pytest.raises(ValueError, match="say which, as in axis=2"):
+        model(spikes)
+    if len(shape) > 2:
+        for axis in (2, 2 - len(shape)):
+            with DensityMeter(model, ["0"], axis=axis) as meter:
+                for part in spikes.split(2, dim=1):  # the last batch is smaller
+                    model(part)
+            expected = [float(spikes[:, :, channel].mean()) for channel in range(4)]
+            assert meter.channel_density()["0"].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_meter_refuses_what_has_no_channels_or_other_ones() -> None:
+    lstm, identity = nn.Sequential(nn.LSTM(3, 2)), nn.Sequential(nn.Identity())
+    with DensityMeter(lstm, ["0"]), pytest.raises(ValueError, match="'0' returns a tuple"):
+        lstm(torch.ones(4, 3))
+    with DensityMeter(identity, ["0"]):
+        identity(torch.ones(2, 1))
+        with pytest.raises(ValueError, match="has 3 channels now and had 1 before"):
+            identity(torch.ones(2, 3))
+
+
+def test_meter_leaves_copies_alone() -> None:
+    model = nn.Sequential(nn.ReLU())
+    with DensityMeter(model, ["0"]) as meter:
+        model(torch.ones(1, 2))
+        copy.deepcopy(model)(-torch.ones(1, 2))
+    assert meter.density() == {"0": 1.0}
+
+
 def test_saturation_waits_for_two_windows_and_the_minimum() -> None:
     flat = [[0.5, 0.4]] * 10
     assert not saturated(flat[:5], window=3, minimum=1)
@@ -94,6 +166,11 @@ def test_widths_shrink_but_not_below_the_minimum(layers: list[tuple[int, float]]
 
 def test_halves_round_up_and_not_to_even() -> None:
     assert shrink_widths([5, 9], [0.5, 0.5]) == (3, 5)  # 2.5 and 4.5
+
+
+def test_densities_that_are_not_finite_never_count_as_still() -> None:
+    with pytest.raises(ValueError, match="must be finite"):
+        saturated([[0.5, math.nan]] * 10)
 
 
 @pytest.mark.parametrize(("widths", "densities"), [([4], [0.5, 0.5]), ([4], [1.2]), ([4], [-0.1])])

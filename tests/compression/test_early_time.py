@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -115,10 +116,13 @@ def test_the_selection_returns_the_whole_curve_and_leaves_the_network_alone(trai
 
 
 def test_the_mode_is_restored_also_where_the_network_fails() -> None:
-    model = Steps().train()
-    with pytest.raises(RuntimeError):
-        select_early_timestep(model, torch.zeros(3, 9))
-    assert model.training
+    model = nn.Sequential(Steps(), nn.Dropout()).train()
+    model[0].norm.eval()
+    modes = [module.training for module in model.modules()]
+    for images in (torch.zeros(3, 9), torch.zeros(3, 4)):
+        with pytest.raises(RuntimeError) if images.shape[1] == 9 else nullcontext():
+            select_early_timestep(model, images)
+        assert [module.training for module in model.modules()] == modes
 
 
 def test_any_callable_will_do_and_batches_do_not_matter() -> None:

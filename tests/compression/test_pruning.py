@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -114,6 +118,43 @@ def test_cost_is_met_as_nearly_as_flooring_or_ceiling_allows(shape: list[float],
     # One scale exists whose floors or ceilings these widths are.
     lowest = max(((width - 1) / entry for width, entry in zip(found, shape, strict=True)), default=0.0)
     assert lowest <= min((width + 1) / entry for width, entry in zip(found, shape, strict=True)) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "cost", "sentence"),
+    [
+        ([1, 2], math.nan, sum, "target must be a finite number"),
+        ([1, 2], math.inf, sum, "target must be a finite number"),
+        ([1, 2], -1, sum, "target must be a finite number"),
+        ([1, 2], 2.5, sum, None),
+        ([1, 2], 1, sum, "more than the target 1"),
+        ([], 1, sum, "positive and finite"),
+        ([1, math.nan], 9, sum, "positive and finite"),
+        ([1, math.inf], 9, sum, "positive and finite"),
+        ([1, 0], 9, sum, "positive and finite"),
+        ([1, 2], 9, lambda widths: math.nan, "not a number"),
+        ([1, 2], 9, lambda widths: 0, "does not grow"),
+        ([1e-300, 2], 9, lambda widths: min(sum(widths), 8), "does not grow"),
+    ],
+)
+def test_a_target_that_cannot_be_met_is_one_sentence(
+    shape: list[float], target: float, cost: Callable[[tuple[int, ...]], float], sentence: str | None
+) -> None:
+    with pytest.raises(ValueError, match=sentence) if sentence else nullcontext():
+        scale_to_cost(shape, target, cost)
+
+
+def test_relative_widths_may_be_an_array() -> None:
+    assert scale_to_cost(np.array([1.0, 2.0]), np.float64(9), sum) == (3, 6)
+
+
+@pytest.mark.parametrize("keep", [{"0": [0, 1]}, {"0": [9]}])
+def test_a_frozen_norm_stays_frozen(keep: dict[str, list[int]]) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4).eval(), nn.Dropout(), nn.Conv2d(4, 2, 3))
+    with pytest.raises(ValueError, match="channels 0 to 3") if keep["0"] == [9] else nullcontext():
+        slim = keep_channels(model, keep, torch.zeros(1, 1, 5, 5))
+        assert [module.training for module in slim.modules()] == [module.training for module in model.modules()]
+    assert [module.training for module in model] == [True, False, True, True]
 
 
 def test_random_shapes_stay_within_their_spread_and_follow_the_generator() -> None:

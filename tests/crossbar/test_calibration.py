@@ -151,6 +151,18 @@ def test_the_plain_network_is_left_alone() -> None:
     assert not any(m._forward_hooks for m in model.modules())
 
 
+def test_a_layer_may_be_called_by_keyword() -> None:
+    class Named(nn.Conv2d):
+        def __call__(self, x: Tensor) -> Tensor:
+            return super().__call__(input=x)
+
+    model = net()
+    mapped, x = on_crossbar(model, FADED), seeded(8, 3, 7, 7)
+    wanted = calibrated(model, mapped, x)[0].weight
+    model[0].__class__ = Named
+    assert torch.equal(calibrated(model, mapped, x)[0].weight, wanted)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

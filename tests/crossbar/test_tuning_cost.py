@@ -83,6 +83,11 @@ def test_a_frozen_network_is_left_alone() -> None:
     assert int(model[1].num_batches_tracked) == 0
 
 
+def test_a_network_of_doubles_keeps_twice_as_much() -> None:
+    single, double = (tuning_cost(net().to(kind), IMAGE, CONFIG, tune="norms") for kind in (torch.float, torch.double))
+    assert double.macs == single.macs and double.memory == 2 * single.memory
+
+
 def test_skips_keep_gradients_flowing() -> None:
     """A residual block whose input has no gradient: only its second convolution passes one on."""
 

@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "measure.layer_energy(bits)", "compression.scale_to_cost(minimum)", "federated.train_locally(loss)",
         "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
     },
+    "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
     "what another language model asks for": {
         "decoding.generate(stop)", "decoding.trace(stop)", "decoding.HuggingFaceModel(vocabulary)",

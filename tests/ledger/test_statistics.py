@@ -35,6 +35,58 @@ def test_constant_samples_are_decided_by_their_side(samples: list[float], bound:
     assert mean_interval(samples) == (2.0, 2.0)
 
 
+# Values that no sum or difference of doubles gives alike: each pair is equal in decimals.
+ROUNDED = [
+    ([0.7] * 6, 0.7), ([0.1] * 3, 0.1), ([0.1 + 0.2, 0.3, 0.3, 0.3, 0.3], 0.3), ([93.1 - 92.1, 84.3 - 83.3, 1.0], 1.0),
+    ([1e-200 / 3 * 3, 1e-200, 1e-200], 1e-200), ([-(0.1 + 0.7) * 10, -8.0], -8.0), ([0.0, 0.0], 0.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("samples", "value"), ROUNDED)
+def test_samples_that_differ_by_rounding_are_constant_and_on_their_bound(samples: list[float], value: float) -> None:
+    size = abs(value) or 1.0
+    assert mean_exceeds(samples, value) == mean_exceeds([-x for x in samples], -value) == 1.0
+    assert mean_exceeds(samples, value - 1e-3 * size) == 0.0
+    assert mean_exceeds(samples, value + 1e-3 * size) == 1.0
+    assert mean_interval(samples) == (min(samples), max(samples))
+    if value:
+        assert equivalence_p_value(samples, size) == 1.0
+        assert equivalence_p_value(samples, 1.001 * size) == 0.0
+
+
+def test_a_spread_beyond_rounding_is_one() -> None:
+    samples = [1.0, 1.0 + 1e-10, 1.0 + 2e-10]
+    assert mean_exceeds(samples, 1.0) == pytest.approx(stats.ttest_1samp([0, 1, 2], 0, alternative="greater").pvalue)
+    low, high = mean_interval(samples)
+    assert high - low == pytest.approx(1e-10 * np.ptp(stats.t.interval(0.95, 2, 1, stats.sem([0, 1, 2]))), rel=1e-4)
+
+
+@given(SAMPLES, st.floats(-50, 50), st.integers(-1040, 1000))
+def test_size_decides_nothing(samples: list[float], bound: float, exponent: int) -> None:
+    """Powers of two are exact, down to numbers whose squares vanish and up to those whose squares overflow."""
+    assume(max(map(abs, samples)) > 1 / 4 and exponent < 1015 - math.frexp(max(*map(abs, samples), abs(bound)))[1])
+    samples, bound = [float(np.float32(x)) for x in samples], float(np.float32(bound))  # exact where they are subnormal
+    assume(all(math.ldexp(x, exponent) != 0 or x == 0 for x in (*samples, bound)) or exponent > -900)
+    scaled = [math.ldexp(x, exponent) for x in samples]
+    assume([math.ldexp(x, -exponent) for x in scaled] == samples)
+    limit = math.ldexp(bound, exponent)
+    assume(math.ldexp(limit, -exponent) == bound)
+    assert mean_exceeds(scaled, limit) == mean_exceeds(samples, bound)
+    expected = [math.ldexp(end, exponent) for end in mean_interval(samples)]
+    assert mean_interval(scaled) == pytest.approx(expected, rel=1e-12, abs=5e-324)
+
+
+def test_tiny_and_huge_samples_keep_their_variance() -> None:
+    p = stats.ttest_1samp([1.0, 2.0], 0, alternative="greater").pvalue
+    interval = stats.t.interval(0.95, 1, 1.5, stats.sem([1.0, 2.0]))
+    for size in (1e-300, 1e-200, 1e200, 1e300):
+        assert mean_exceeds([size, 2 * size], 0.0) == pytest.approx(p, rel=1e-12)
+        assert mean_interval([size, 2 * size]) == pytest.approx([size * end for end in interval], rel=1e-12)
+    assert mean_exceeds([5e-324, 1e-323], 0.0) == pytest.approx(p, rel=1e-12)
+    assert mean_exceeds([1e-200, 2e-200], 1.0) == 1.0 and mean_exceeds([1e-200, 2e-200], -1.0) == 0.0
+    assert mean_interval([1.7e308, -1.7e308, 1.7e308]) == (-math.inf, math.inf)
+
+
 @given(SAMPLES, st.floats(0.01, 50))
 def test_equivalence_is_two_one_sided_t_tests(samples: list[float], margin: float) -> None:
     above = stats.ttest_1samp(samples, -margin, alternative="greater").pvalue
@@ -102,6 +154,8 @@ def test_wrong_levels_are_refused() -> None:
     for margin in (0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="margin must be a finite number above 0"):
             equivalence_p_value([1.0, 2.0], margin)
+    with pytest.raises(ValueError, match="bound must be a number"):
+        mean_exceeds([1.0, 2.0], math.nan)
     with pytest.raises(ValueError, match="confidence"):
         mean_interval([1.0, 2.0], 1.0)
     with pytest.raises(ValueError, match="between 0 and 1"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -177,14 +178,60 @@ def test_both_kinds_of_neuron_are_counted_alike() -> None:
     assert measure_activity(net, images()) == fused
 
 
-def test_the_network_is_left_as_it_was() -> None:
+class Shared(nn.Module):
+    """One convolution and one layer of neurons at two sizes, called by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.neuron = nn.Conv2d(1, 1, 3, padding=1, bias=False), LIF(0.5, 0.5)
+        nn.init.constant_(self.conv.weight, 0.3)
+
+    def step(self, x: Tensor) -> Tensor:
+        return self.neuron(currents=self.conv(input=x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.step(F.max_pool3d(self.step(x), (1, 2, 2)))
+
+
+@torch.no_grad()
+def test_a_layer_at_two_sizes_is_counted_at_each() -> None:
+    net = Shared()
+    x = (torch.rand(STEPS, BATCH, 1, 8, 8, generator=torch.Generator().manual_seed(2)) < 0.3).float()
+    first = net.step(x)
+    inner = F.max_pool3d(first, (1, 2, 2))
+    second = net.step(inner)
+    activity = measure_activity(net, x)
+    assert list(activity.layers) == ["conv", "conv at 1x4x4"] and list(activity.neurons) == [
+        "neuron",
+        "neuron at 1x4x4",
+    ]
+    for layer, spikes, side in zip(activity.layers.values(), (x, inner), (8, 4), strict=True):
+        assert not layer.analog and layer.evaluations == STEPS and layer.macs == 9 * side**2
+        assert layer.rate == pytest.approx(float(spikes.mean()), rel=1e-6)
+        assert layer.events == pytest.approx(with_ones(net.conv, spikes.flatten(0, 1)), rel=1e-12)
+    assert [(n.neurons, n.steps) for n in activity.neurons.values()] == [(64, STEPS), (16, STEPS)]
+    assert activity.spikes * BATCH == pytest.approx(float(first.sum() + second.sum()))
+    adds = STEPS * (9 * 64 * float(x.mean()) + 9 * 16 * float(inner.mean()))
+    assert activity.operations().adds == pytest.approx(adds, rel=1e-6) and activity.steps == STEPS
+
+
+def test_neurons_that_run_twice_in_a_row_do_not_make_the_sequence_longer() -> None:
+    neuron = LIF(0.0, 0.5)
+    activity = measure_activity(nn.Sequential(neuron, neuron), torch.ones(STEPS, BATCH, 2))
+    assert activity.steps == STEPS and activity.neurons["0"].rate == 1.0 and activity.spikes == 2 * STEPS * 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_network_is_left_as_it_was_also_where_it_fails(fails: bool) -> None:
     net = vgg().train()
     net.hidden.eval()
+    modes = [module.training for module in net.modules()]
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    measure_activity(net, images())
-    assert net.training and not net.hidden[0].training
+    with pytest.raises(ValueError, match="Inputs must be images") if fails else nullcontext():
+        measure_activity(net, images()[:, :1] if fails else images())
+    assert [module.training for module in net.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert not any(module._forward_hooks for module in net.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
 
 def test_what_cannot_be_counted_is_one_sentence() -> None:
@@ -192,3 +239,21 @@ def test_what_cannot_be_counted_is_one_sentence() -> None:
         measure_activity(nn.Linear(3, 2), torch.rand(4, 3))
     with pytest.raises(ValueError, match="the batch is empty"):
         measure_activity(vgg(), images()[:0])
+    with pytest.raises(ValueError, match="inputs that are finite"):
+        measure_activity(vgg(), images() / 0)
+    with pytest.raises(ValueError, match=r"'0' must see \(steps, batch, ...\)"):
+        measure_activity(nn.Sequential(LIF(0.5)), torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [
+        (nn.Conv1d(4, 4, 1), r"Layer '1' \(Conv1d\) multiplies"),
+        (nn.LSTM(4, 4), r"Layer '1' \(LSTM\) multiplies"),
+        (nn.TransformerEncoderLayer(4, 2, 4), r"\(MultiheadAttention\) multiplies"),
+        (nn.Conv2d(STEPS, 1, 3, padding=1, padding_mode="circular"), "'1' pads with 'circular'"),
+    ],
+)
+def test_what_else_multiplies_is_refused_by_name(layer: nn.Module, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        measure_activity(nn.Sequential(LIF(0.5), layer), torch.ones(STEPS, 4, 4))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+_WIDEST = 2.0**53  # beyond it widths are no longer exact
+
 
 def scale_to_cost(
     shape: Sequence[float], target: float, cost: Callable[[tuple[int, ...]], float], *, minimum: int = 1
@@ -30,22 +32,33 @@ def scale_to_cost(
     Raises
     ------
     ValueError
-        A relative width is not positive, or even the smallest widths cost more than the target.
+        A relative width that is not positive and finite, a target that is negative or not finite, a cost that is no
+        number, or a target that even the smallest widths exceed or no widths reach.
     """
-    if not shape or min(shape) <= 0:
-        raise ValueError(f"Relative widths must be positive, got {list(shape)}.")
+    if not len(shape) or not all(0 < entry < math.inf for entry in shape):
+        raise ValueError(f"Relative widths must be positive and finite, got {list(shape)}.")
+    if not 0 <= target < math.inf:
+        raise ValueError(f"The target must be a finite number and not negative, got {target}.")
 
     def floor(scale: float) -> tuple[int, ...]:
         return tuple(max(minimum, math.floor(scale * entry + 1e-9)) for entry in shape)
 
-    if cost(floor(0.0)) > target:
+    def affordable(scale: float) -> bool:
+        price = cost(floor(scale))
+        if math.isnan(price):
+            raise ValueError(f"The cost of the widths {floor(scale)} is not a number.")
+        return price <= target
+
+    if not affordable(0.0):
         raise ValueError(f"Widths of {minimum} cost {cost(floor(0.0)):g}, which is more than the target {target:g}.")
     low, high = 0.0, 1.0
-    while cost(floor(high)) <= target:
+    while affordable(high):
         low, high = high, 2 * high
+        if high * max(shape) > _WIDEST:
+            raise ValueError(f"No widths cost as much as the target {target:g}: the cost does not grow with them.")
     while high - low > 1e-6 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if cost(floor(middle)) <= target else (low, middle)
+        low, high = (middle, high) if affordable(middle) else (low, middle)
     return _nearest_rounding(floor(low), [low * entry for entry in shape], target, cost)
 
 

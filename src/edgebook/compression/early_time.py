@@ -15,11 +15,14 @@ classes, which is a constant factor, and divides by the largest candidate: it ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from edgebook.measure.watching import evaluated
 
 FIRST = 2  # the smallest candidate
 _AT_A_TIME = 500  # images
@@ -126,14 +129,7 @@ def select_early_timestep(
     ValueError
         As in `divergence_curve` and `pick_timestep`.
     """
-    training = isinstance(model, nn.Module) and model.training
-    if isinstance(model, nn.Module):
-        model.eval()
-    try:
-        with torch.no_grad():
-            logits = torch.cat([model(part) for part in images.split(_AT_A_TIME)], dim=1)  # (T, N, classes)
-    finally:
-        if isinstance(model, nn.Module):
-            model.train(training)
+    with evaluated(model) if isinstance(model, nn.Module) else nullcontext(), torch.no_grad():
+        logits = torch.cat([model(part) for part in images.split(_AT_A_TIME)], dim=1)  # (T, N, classes)
     curve = divergence_curve(logits)
     return EarlyTimestep(pick_timestep(curve, threshold=threshold), curve)

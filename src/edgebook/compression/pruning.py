@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from edgebook.measure.watching import evaluated
+
 
 def filter_norms(model: nn.Module, convolutions: Sequence[str]) -> Tensor:
     """L1 norm of each output filter, summed over convolutions that share their output channels.
@@ -81,16 +83,17 @@ def keep_channels(model: nn.Module, keep: Mapping[str, Sequence[int]], example: 
     """
     import torch_pruning
 
-    slim = copy.deepcopy(model).eval()  # traced in evaluation mode: one image has no batch variance
-    for name, kept in keep.items():
-        module = dict(slim.named_modules()).get(name)
-        if not isinstance(module, nn.Conv2d):
-            raise ValueError(f"The model has no convolution named {name!r}.")
-        if not kept or not set(kept) <= set(range(module.out_channels)):
-            raise ValueError(f"{name} has channels 0 to {module.out_channels - 1}; asked to keep {list(kept)}.")
-        dropped = sorted(set(range(module.out_channels)) - set(kept))
-        if dropped:
-            graph = torch_pruning.DependencyGraph().build_dependency(slim, example_inputs=example)
-            prune = torch_pruning.prune_conv_out_channels
-            graph.get_pruning_group(module, prune, idxs=dropped).prune()
-    return slim.train(model.training)
+    slim = copy.deepcopy(model)
+    with evaluated(slim):  # traced in evaluation mode: one image has no batch variance
+        for name, kept in keep.items():
+            module = dict(slim.named_modules()).get(name)
+            if not isinstance(module, nn.Conv2d):
+                raise ValueError(f"The model has no convolution named {name!r}.")
+            if not kept or not set(kept) <= set(range(module.out_channels)):
+                raise ValueError(f"{name} has channels 0 to {module.out_channels - 1}; asked to keep {list(kept)}.")
+            dropped = sorted(set(range(module.out_channels)) - set(kept))
+            if dropped:
+                graph = torch_pruning.DependencyGraph().build_dependency(slim, example_inputs=example)
+                prune = torch_pruning.prune_conv_out_channels
+                graph.get_pruning_group(module, prune, idxs=dropped).prune()
+    return slim

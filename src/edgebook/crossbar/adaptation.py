@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from edgebook.measure.watching import evaluated
+
 _NORMS = nn.modules.batchnorm._BatchNorm
 
 
@@ -38,26 +40,23 @@ def with_statistics(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     tensor([1.])
     """
     result = copy.deepcopy(model)
-    modes = {module: module.training for module in result.modules()}
     norms = [m for m in result.modules() if isinstance(m, _NORMS) and m.track_running_stats]
     if not norms:
         raise ValueError("The model has no batch norm with running statistics.")
     momenta = [norm.momentum for norm in norms]
-    result.eval()  # dropout included
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative average
-        norm.train()
     seen = 0
-    for images in batches:
-        result(images)
-        seen += 1
+    with evaluated(result):  # dropout included
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # cumulative average
+            norm.train()
+        for images in batches:
+            result(images)
+            seen += 1
     if seen == 0:
         raise ValueError("At least one batch is needed for statistics.")
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    for module, training in modes.items():
-        module.training = training
     return result
 
 

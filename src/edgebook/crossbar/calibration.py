@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebook.crossbar.layers import CrossbarConv2d, CrossbarLinear, crossbar_layers
+from edgebook.measure.watching import probed, watched
 
 Per = Literal["layer", "channel"]
 
@@ -77,24 +78,13 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
         raise ValueError("The mapped network has no layer on a crossbar.")
     done: set[str] = set()
 
-    def fit(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def fit(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if name not in done:  # a layer that runs twice is fitted on its first run
             done.add(name)
             _fit(waiting[name], inputs[0], output, per, reads)
 
-    handles = [
-        plain[name].register_forward_hook(lambda _, inputs, output, name=name: fit(name, inputs, output))
-        for name in waiting
-        if name in plain
-    ]
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.eval()(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, training in modes.items():
-            module.training = training
+    with probed(model), watched({name: plain[name] for name in waiting if name in plain}, fit):
+        model(x)
     missing = [name for name in waiting if name not in done]
     if missing:
         raise ValueError(f"The plain network does not run layer {missing[0]!r}.")

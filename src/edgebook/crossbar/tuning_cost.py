@@ -18,6 +18,7 @@ from edgebook.crossbar.adaptation import norm_parameters
 from edgebook.crossbar.chip import CrossbarConfig
 from edgebook.crossbar.layers import crossbar_layers
 from edgebook.measure import layer_costs
+from edgebook.measure.watching import blank_input, watched
 
 Tuning = Literal["statistics", "norms", "all"]
 
@@ -113,16 +114,13 @@ def _backward(net: nn.Module, shape: Sequence[int], macs: dict[str, int]) -> tup
             kept.setdefault(_place(tensor), tensor)  # holding it, so that no other takes its place
         return tensor
 
-    def note(name: str, inputs: tuple[Tensor, ...]) -> None:
+    def note(name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if inputs[0].requires_grad:
             through.add(name)
 
-    layers = dict(net.named_modules())
-    handles = [layers[name].register_forward_pre_hook(lambda _, inputs, name=name: note(name, inputs)) for name in macs]
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = net(torch.zeros(shape, device="meta"))
-    for handle in handles:
-        handle.remove()
+    layers = {name: layer for name, layer in net.named_modules() if name in macs}
+    with watched(layers, note), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = net(blank_input(net, *shape))
     del output
     return sum(t.untyped_storage().nbytes() for t in kept.values()), sum(macs[name] for name in through)
 

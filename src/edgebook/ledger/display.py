@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from html import escape
 
 from edgebook.ledger.claims import Claim
-from edgebook.ledger.rule import Verdict
 from edgebook.ledger.record import ClaimResult, Record, full_record, stale_reasons
+from edgebook.ledger.rule import Verdict
 from edgebook.ledger.wording import measured, number, paper_number, sampling
 
 HOLM_FROM = 6

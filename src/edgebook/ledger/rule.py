@@ -23,6 +23,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
+from edgebook.ledger.statistics import lies_above
+
 
 class Kind(StrEnum):
     """What a statement is."""
@@ -105,15 +107,16 @@ def effect_of(claim: Asked, low: float, high: float) -> Effect:
     """Say where an interval lies relative to the margin of a claim."""
     if claim.sign == 0:
         low, high = low - claim.neutral, high - claim.neutral
-        if -claim.margin < low and high < claim.margin:
+        if lies_above(low, -claim.margin) and lies_above(claim.margin, high):
             return Effect.SHOWN
-        return Effect.OPPOSITE if low > claim.margin or high < -claim.margin else Effect.OPEN
+        outside = lies_above(low, claim.margin) or lies_above(-claim.margin, high)
+        return Effect.OPPOSITE if outside else Effect.OPEN
     low, high = _towards(claim, low, high)
-    if low > claim.margin:
+    if lies_above(low, claim.margin):
         return Effect.SHOWN
-    if high < -claim.margin:
+    if lies_above(-claim.margin, high):
         return Effect.OPPOSITE
-    return Effect.RULED_OUT if high < claim.margin else Effect.OPEN
+    return Effect.RULED_OUT if lies_above(claim.margin, high) else Effect.OPEN
 
 
 def size_of(claim: Asked, low: float, high: float) -> Size | None:
@@ -124,9 +127,9 @@ def size_of(claim: Asked, low: float, high: float) -> Size | None:
     target = claim.sign * (claim.target - claim.neutral)
     least = target - claim.tolerance
     most = target + claim.tolerance if claim.size == "about" else float("inf")
-    if high < least or low > most:
+    if lies_above(least, high) or lies_above(low, most):
         return Size.RULED_OUT
-    return Size.REACHED if low > least and high <= most else Size.OPEN
+    return Size.REACHED if lies_above(low, least) and not lies_above(high, most) else Size.OPEN
 
 
 def word_for(claim: Asked, effect: Effect, size: Size | None) -> Verdict:

@@ -176,7 +176,7 @@ class Run:
         self.save(record)
 
     def save(self, record: Record) -> Path:
-        """Write the record, and beside it what was measured, to ``EDGEBOOK_OUT``, or to ``_build/runs/<tier>`` of the checkout."""
+        """Write the record, and beside it what was measured, to ``EDGEBOOK_OUT`` or ``_build/runs/<tier>``."""
         folder = os.environ.get("EDGEBOOK_OUT")
         path = save_record(record, Path(folder) if folder else self._root / "_build" / "runs" / self.tier)
         if self._measured is not None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
+
+from edgebook.measure.multiplications import Multiplications, multiplications
+from edgebook.measure.watching import blank_input, probed, watched
+
+_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 class LayerCost(NamedTuple):
-    """Cost of one convolution or linear layer for one input."""
+    """Cost of one convolution or linear layer for one input, over all its calls."""
 
     macs: int  #: multiply-accumulates; biases and normalisation are not counted
     weights: int  #: without biases
@@ -23,64 +28,71 @@ def layer_costs(model: nn.Module, shape: Sequence[int]) -> dict[str, LayerCost]:
 
     Parameters
     ----------
-    model : torch.nn.Module, on any device; "meta" makes it free of arithmetic
-    shape : sequence of int, shape (C, H, W) of one input
+    model : torch.nn.Module, on any device; "meta" makes it free of arithmetic; left as it is, in modes and buffers
+    shape : sequence of int, shape (C, H, W) of one input, which has the type of the model's first parameter
 
     Returns
     -------
     dict of str to LayerCost
         In the order of execution. For a convolution with kernel k, groups g and output (C_out, H, W):
-        MACs = C_out H W C_in k^2 / g. A layer that is used twice counts twice.
+        MACs = C_out H W C_in k^2 / g, and with the size of the input where it is transposed. What a layer that is used
+        twice multiplies, reads and writes counts twice, its weights once; one that does not run is not there.
+
+    Raises
+    ------
+    ValueError
+        Something else multiplies, such as attention or a product of two matrices; `count_macs` may know it.
 
     Examples
     --------
     >>> layer_costs(nn.Sequential(nn.Flatten(), nn.Linear(12, 10)), (3, 2, 2))
     {'1': LayerCost(macs=120, weights=120, inputs=12, outputs=10)}
     """
-    found: dict[str, LayerCost] = {}
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _LAYERS)}
+    inputs, outputs = Counter[str](), Counter[str]()
 
-    def count(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        weight = layer.weight  # (C_out, C_in / g, k, k) or (out, in): MACs per output value = weight[0].numel()
-        cost = LayerCost(output.numel() * weight[0].numel(), weight.numel(), inputs[0].numel(), output.numel())
-        before = found.get(name)
-        # Used again: only its work counts again.
-        found[name] = cost if before is None else cost._replace(macs=before.macs + cost.macs)
+    def see(name: str, _: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        inputs[name] += given[0].numel()
+        outputs[name] += output.numel()
 
-    handles = [
-        layer.register_forward_hook(lambda m, i, o, name=name: count(name, m, i, o))
-        for name, layer in model.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
-    was_training = model.training
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, *shape, device=device))
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    return found
+    with watched(layers, see):
+        macs = _counted(model, shape).within(layers)
+    return {name: LayerCost(macs[name], layers[name].weight.numel(), inputs[name], outputs[name]) for name in inputs}
 
 
 def count_macs(model: nn.Module, shape: Sequence[int]) -> int:
-    """Count the multiply-accumulates of all convolutions and linear layers for one input.
+    """Count the multiply-accumulates of a network for one input: of layers, attention and products of matrices.
+
+    As PyTorch counts them (half of its floating point operations), wherever in the network; elementwise products, norms
+    and pooling do not count.
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : torch.nn.Module, as for `layer_costs`
     shape : sequence of int, shape (C, H, W) of one input
 
     Returns
     -------
-    int, MACs, the sum of `layer_costs`
+    int, MACs
+
+    Raises
+    ------
+    ValueError
+        An operator that may multiply, and whose count is not known, such as that of `torch.nn.Bilinear`.
 
     Examples
     --------
     >>> count_macs(nn.Conv2d(3, 8, 3), (3, 4, 4))  # 2 x 2 positions, 8 channels, 27 products each
     864
     """
-    return sum(cost.macs for cost in layer_costs(model, shape).values())
+    return sum(_counted(model, shape).macs.values())
+
+
+def _counted(model: nn.Module, shape: Sequence[int]) -> Multiplications:
+    """Send one blank input through a model."""
+    with probed(model), multiplications(model) as counted:
+        model(blank_input(model, 1, *shape))
+    return counted
 
 
 def count_parameters(model: nn.Module) -> int:

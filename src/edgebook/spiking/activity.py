@@ -59,8 +59,8 @@ class NetworkActivity(NamedTuple):
     Operations(macs=400.0, adds=0.0)
     """
 
-    layers: dict[str, LayerActivity]  #: by name, in the order of execution
-    neurons: dict[str, NeuronActivity]  #: by name, in the order of execution
+    layers: dict[str, LayerActivity]  #: by name, and size beyond the first, in the order of execution
+    neurons: dict[str, NeuronActivity]  #: by name, and size beyond the first, in the order of execution
     steps: int  #: T
 
     @property

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgebook.measure.multiplications import multiplications
+from edgebook.measure.watching import probed, watched
 from edgebook.spiking.activity import LayerActivity, NetworkActivity, NeuronActivity
 from edgebook.spiking.leaky import LeakyLoop
 from edgebook.spiking.neuron.lif import LIF
@@ -31,12 +33,14 @@ def measure_activity(model: nn.Module, inputs: Tensor) -> NetworkActivity:
 
     Returns
     -------
-    NetworkActivity, means over the batch
+    NetworkActivity
+        Means over the batch. What runs at several sizes has an entry for each, named as in "conv at 8x4x4" after the
+        first.
 
     Raises
     ------
     ValueError
-        The model has no neurons of these types, or the batch is empty.
+        The model has no neurons of these types, something else in it multiplies, or the batch is empty or not finite.
 
     Examples
     --------
@@ -44,22 +48,16 @@ def measure_activity(model: nn.Module, inputs: Tensor) -> NetworkActivity:
     >>> measure_activity(net, torch.zeros(6, 2, 4)).neurons["1"].steps
     6
     """
+    if not torch.isfinite(inputs).all():
+        raise ValueError("Activity needs inputs that are finite.")
     watch = _Watch()
-    modes = [(module, module.training) for module in model.modules()]
-    handles = [
-        module.register_forward_hook(lambda m, i, o, name=name, see=see: see(name, m, i[0], o))
-        for name, module in model.named_modules()
-        for kinds, see in (((nn.Conv2d, nn.Linear), watch.layer), ((LIF, LeakyLoop), watch.neuron))
-        if isinstance(module, kinds)
-    ]
-    try:
-        with torch.no_grad():
-            model.eval()(inputs)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for handle in handles:
-            handle.remove()
+    layers, neurons = (
+        {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+        for kinds in ((nn.Conv2d, nn.Linear), (LIF, LeakyLoop))
+    )
+    with probed(model), watched(layers, watch.layer), watched(neurons, watch.neuron), multiplications(model) as counted:
+        model(inputs)
+    counted.within(layers)
     return watch.summary()
 
 
@@ -75,29 +73,42 @@ class _Watch:
 
     def __init__(self) -> None:
         self.tallies: dict[str, _Tally] = {}
-        self.modules: dict[str, nn.Conv2d | nn.Linear] = {}
+        self.modules: dict[str, nn.Module] = {}
         self.fired: dict[str, NeuronActivity] = {}
+        self.sizes: dict[str, torch.Size] = {}
         self.batch = self.steps = 0
 
-    def layer(self, name: str, module: nn.Conv2d | nn.Linear, x: Tensor, output: Tensor) -> None:
+    def layer(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
+            raise ValueError(f"Layer {name!r} pads with {module.padding_mode!r}, and only zero padding is counted.")
+        x = inputs[0]
         shape = x.shape[-3:] if isinstance(module, nn.Conv2d) else x.shape[-1:]
         x = x.reshape(-1, *shape)  # one row for each step and sample
-        tally = self.tallies.setdefault(name, _Tally())
-        self.modules[name] = module
+        place = self._place(name, shape)
+        tally = self.tallies.setdefault(place, _Tally())
+        self.modules[place] = module
         tally.analog |= not self.fired and not bool((x == x.sign()).all())
         tally.rows += len(x)
         tally.macs = output.numel() // max(len(x), 1) * module.weight[0].numel()
         tally.drive = tally.drive.to(x.device) + x.abs().sum(dim=0, dtype=torch.float64)
 
-    def neuron(self, name: str, module: nn.Module, x: Tensor, output: Tensor | tuple[Tensor, ...]) -> None:
+    def neuron(self, name: str, _: nn.Module, __: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         spikes = output if isinstance(output, Tensor) else output[0]
+        if spikes.ndim < 2:
+            raise ValueError(f"Neurons {name!r} must see (steps, batch, ...), got the shape {tuple(spikes.shape)}.")
         steps, self.batch = spikes.shape[:2]
         if not self.batch:
             raise ValueError("Activity is a mean over samples, and the batch is empty.")
         count = float(spikes.sum(dtype=torch.float64)) / self.batch
-        before = self.fired.get(name, NeuronActivity(spikes[0, 0].numel(), 0, 0.0))
-        self.fired[name] = before._replace(steps=before.steps + steps, spikes=before.spikes + count)
-        self.steps = max(self.steps, self.fired[name].steps)
+        place = self._place(name, spikes.shape[2:])
+        before = self.fired.get(place, NeuronActivity(spikes[0, 0].numel(), 0, 0.0))
+        self.fired[place] = before._replace(steps=before.steps + steps, spikes=before.spikes + count)
+        self.steps = max(self.steps, steps)
+
+    def _place(self, name: str, size: torch.Size) -> str:
+        """Return the name of what runs at this size: its own at the first that was seen."""
+        first = self.sizes.setdefault(name, size)
+        return name if size == first else f"{name} at {'x'.join(map(str, size))}"
 
     def summary(self) -> NetworkActivity:
         if not self.fired:
