@@ -103,4 +103,7 @@ def test_the_seeds_that_would_decide() -> None:
     mean, spread = np.mean(samples), np.std(samples, ddof=1)
     low = [mean - stats.t.ppf(0.975, n - 1) * spread / n**0.5 for n in (seeds - 1, seeds)]
     assert low[0] <= 1 < low[1]
-    assert seeds_to_decide(claim(), [1.0, 1.0 + 1e-6]) is None or seeds_to_decide(claim(), [0.5, 1.5]) is None
+    assert seeds_to_decide(claim(), [1.0, 1.2, 0.8, 1.1, 0.9]) is None  # the mean is the margin
+    assert seeds_to_decide(claim(), [0.0] * 7 + [4.0]) is None  # judged by ranks
+    assert seeds_to_decide(claim(), [3.0]) is None
+    assert seeds_to_decide(SHARE, [(3, 5)] * 8) is None

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from edgebook.ledger import Claim, Verdict, judge
 from edgebook.ledger.judging import DECIDED, holm_verdicts, under_all
+from edgebook.ledger.rule import effect_of, size_of, word_for
 
 
 def claim(**changes) -> Claim:
@@ -76,6 +78,14 @@ TABLE = [
     (claim(), around(2, n=4), "inconclusive"),
     (claim(), around(2, n=5), "reproduced"),
     (claim(), [], "inconclusive"),
+    # On the margin or the edge of the tolerance but for rounding, which decides nothing
+    (claim(margin=0.3), [0.1 + 0.2] * 8, "inconclusive"),
+    (claim(margin=0.3, expects="negative"), [-0.1 - 0.2] * 8, "inconclusive"),
+    (claim(margin=0.3, kind="identity", samples="exact"), [0.1 + 0.2], "inconclusive"),
+    (claim(margin=0.3, neutral=100.0, **EQUAL), [100.3] * 8, "inconclusive"),
+    (sized(0.4, tolerance=0.1, margin=0.1), [0.1 + 0.2] * 8, "direction only"),
+    (sized(0.4, "about", tolerance=0.1, margin=0.1), [0.5] * 8, "direction only"),
+    (sized(0.4, "about", tolerance=0.1, margin=0.1, kind="identity", samples="exact"), [0.1 + 0.2], "inconclusive"),
     (claim(needs=["robot"]), around(2), "not testable here"),
     (claim(needs=["robot"]), [], "not testable here"),
 ]
@@ -88,6 +98,21 @@ def test_the_table_of_words(entry: Claim, samples: list[float], word: str) -> No
     assert judged.reason
     if samples:
         assert judged.mean == pytest.approx(np.mean(samples))
+
+
+@pytest.mark.parametrize(("samples", "what"), [
+    (around(1), "the interval spans the margin"), ([0.0, 2.0] * 4, "the values span the margin"),
+    ([1.0] * 8, "the values span the margin"), (around(1, n=4), "4 of at least 5 seeds"),
+    ([2.0] * 5, "5 of at least 6 seeds"), (around(0), "an effect as large as the margin is ruled out"),
+])  # fmt: skip
+def test_the_reason_says_what_decided(samples: list[float], what: str) -> None:
+    assert judge(claim(), samples, "full").reason == what
+
+
+def test_effect_and_size_are_told_apart() -> None:
+    reasons = [judge(sized(4.0, "about"), around(mean), "full").reason for mean in (2, 4, 4.5)]
+    told = ["is ruled out", "is reached", "stays open"]
+    assert reasons == [f"beyond the margin; the paper's number {what}" for what in told]
 
 
 def test_every_word_of_the_rule_stands_in_the_table_or_belongs_to_a_whole_page() -> None:
@@ -103,9 +128,27 @@ def test_what_a_tier_or_an_arm_cannot_say() -> None:
     assert unlearnt.reason == "nothing learnt: accuracy of dense 10.1, where guessing gives 10"
 
 
+def words(entry: Claim, draws: np.ndarray) -> list[Verdict]:
+    """The word for each row of samples, from SciPy's interval of all rows at once and the rule."""
+    ends = stats.t.interval(0.95, draws.shape[1] - 1, draws.mean(axis=1), stats.sem(draws, axis=1))
+    spans = zip(*(end.tolist() for end in ends), strict=True)
+    return [word_for(entry, effect_of(entry, *span), size_of(entry, *span)) for span in spans]
+
+
 def shares(entry: Claim, draws: np.ndarray) -> dict[Verdict, float]:
-    words = [judge(entry, row.tolist(), "full").verdict for row in draws]
-    return {word: words.count(word) / len(words) for word in Verdict}
+    found = words(entry, draws)
+    return {word: found.count(word) / len(found) for word in Verdict}
+
+
+@pytest.mark.parametrize("entry", [
+    claim(), claim(expects="negative"), claim(**EQUAL), sized(2.0), sized(2.0, "about"), claim(kind="question"),
+    claim(kind="control"), claim(neutral=1.0, margin=0.1),
+])  # fmt: skip
+def test_judging_is_students_interval_and_the_rule(entry: Claim) -> None:
+    """So that the simulations below, which take the interval of many rows at once, speak of `judge`."""
+    rng = np.random.default_rng(2)
+    draws = rng.uniform(-3, 3, (60, 1)) + rng.choice([0.1, 1.0], (60, 1)) * rng.normal(size=(60, 8))
+    assert [judge(entry, row.tolist(), "full").verdict for row in draws] == words(entry, draws)
 
 
 @pytest.mark.parametrize("expects", ["positive", "negative", "equivalent"])

@@ -19,6 +19,7 @@ SWEEP = "says: W?\nnotebook: toy\ntier: full\ngrid: {seeds: [6, 8, 9], rate: [0.
 LEDGER = """
 title: Toys
 cite: toy2020
+statements: [{says: It is so., tested_by: [T-1]}]
 claims:
   - {id: T-1, says: More., where: text, measures: a - b, unit: points, expects: positive, margin: 1}
   - {id: T-2, says: On CIFAR., where: text, measures: m, unit: points, expects: positive, margin: 1, needs: [cifar10]}

@@ -87,10 +87,7 @@ class Claim(Strict):
         if not low <= self.neutral <= high:
             raise ValueError(f"{self.id}: neutral {self.neutral} lies outside the bounds {list(self.bounds)}")
         points = [low, high, self.neutral if self.expects == "equivalent" else self.target]
-        found = [
-            (effect_of(self, at, at), size_of(self, at, at)) for at in points if at is not None and low <= at <= high
-        ]
-        passes = [effect is Effect.SHOWN and size in (None, Size.REACHED) for effect, size in found]
+        passes = [self._is_seen_at(at) for at in points if at is not None and low <= at <= high]
         if not any(passes):
             raise ValueError(f"{self.id}: within {list(self.bounds)} nothing lies beyond the margin and at the target")
         if all(passes):

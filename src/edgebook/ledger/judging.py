@@ -16,9 +16,9 @@ _EFFECTS = {
     Effect.SHOWN: "beyond the margin",
     Effect.RULED_OUT: "an effect as large as the margin is ruled out",
     Effect.OPPOSITE: "beyond the margin on the other side",
-    Effect.OPEN: "the interval spans the margin",
 }
 _EQUIVALENCES = _EFFECTS | {Effect.SHOWN: "within the margin", Effect.OPPOSITE: "outside the margin"}
+_OPEN = {"values": "the values span the margin", "exact": "the number lies on the margin"}
 _SIZES = {
     Size.REACHED: "the paper's number is reached",
     Size.RULED_OUT: "the paper's number is ruled out",
@@ -63,8 +63,10 @@ def judge(claim: Claim, samples: Sequence[Sample], tier: str, unlearnt: str = ""
         least = MINIMUM_SEEDS + (evidence.method == "values")
         return _undecided(evidence, Verdict.INCONCLUSIVE, f"{len(samples)} of at least {least} seeds")
     effect, size = effect_of(claim, *evidence.span), size_of(claim, *evidence.span)
-    words = _EFFECTS if claim.sign else _EQUIVALENCES
-    reason = words[effect] + (f"; {_SIZES[size]}" if size else "")
+    words = (_EFFECTS if claim.sign else _EQUIVALENCES).get(effect) or _OPEN.get(
+        evidence.method, "the interval spans the margin"
+    )
+    reason = words + (f"; {_SIZES[size]}" if size else "")
     verdict = word_for(claim, effect, size)
     p_value = _p_value(claim, evidence, effect, size if verdict is not Verdict.DIRECTION_ONLY else None)
     interval = None if evidence.method == "values" else evidence.span

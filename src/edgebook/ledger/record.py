@@ -8,9 +8,9 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from edgebook.ledger.claims import Claim, Strict, load_ledger
 from edgebook.ledger.evidence import Method, Sample
@@ -101,6 +101,13 @@ class Record(Strict):
     started: str
     confirmed: Confirmation | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_present_form(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("schema_version", 2) == 1:
+            raise ValueError(f"it is of an older form; make it anew: make record PAPER={given.get('notebook')}")
+        return given
+
 
 class Measured(Strict):
     """What a run measured, beside its record: from it come figures, numbers in the prose, and what arms have learnt.
@@ -147,6 +154,11 @@ def full_measured(notebook: str, root: Path | None = None) -> Measured | None:
     """Return what the committed run of a notebook measured, or None where there is none yet."""
     path = (root or project_root()) / "results" / "full" / f"{notebook}.measured.json"
     return read_model(path, Measured, path.name, "file of what was measured") if path.is_file() else None
+
+
+def records_in(folder: Path) -> list[Path]:
+    """Return the records of a folder, without what lies beside them."""
+    return [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
 
 
 def load_record(path: Path) -> Record:

@@ -8,6 +8,7 @@ from edgebook.ledger.claims import Claim, Ledger
 from edgebook.ledger.evidence import Sample
 from edgebook.ledger.judging import Judgement, holm_verdicts, judge, under_all
 from edgebook.ledger.record import Alternative, ClaimResult
+from edgebook.ledger.rule import Verdict
 
 Samples = Mapping[str, Sequence[Sample]]  # for each claim's id
 
@@ -24,9 +25,9 @@ def judge_all(
     """Judge every claim of a ledger, the headlines also under each declared choice and for the placebo.
 
     ``samples`` has the samples of each claim, ``under`` for each declared choice those of the claims that it names,
-    ``placebo`` those of each headline, and ``levels`` for each arm that must have learnt a value of the floor's measure
-    for each seed. What is missing, and what belongs to nothing in the ledger, is a `ValueError` that names it; a claim
-    that this tier cannot test (``needs``) may be without samples.
+    ``placebo`` those of each headline that a choice names, and ``levels`` for each arm that must have learnt a value of
+    the floor's measure for each seed. What is missing, and what belongs to nothing in the ledger, is a `ValueError`
+    that names it; a claim that this tier cannot test (``needs``) may be without samples.
     """
     _all_there(ledger, samples, under, placebo, levels)
     alone = [judge(claim, samples.get(claim.id, ()), tier, _unlearnt(ledger, claim, levels)) for claim in ledger.claims]
@@ -48,7 +49,7 @@ def _result(
     claim: Claim,
     samples: Sequence[Sample],
     alone: Judgement,
-    after_holm: object,
+    after_holm: Verdict,
     under: dict[str, tuple[Judgement, Alternative]],
     placebo: tuple[Judgement, Alternative] | None,
 ) -> ClaimResult:
@@ -92,16 +93,18 @@ def _all_there(
     ledger: Ledger, samples: Samples, under: Mapping[str, Samples], placebo: Samples, levels: Mapping[str, object]
 ) -> None:
     """Refuse what is missing or belongs to nothing; claims with ``needs`` may be left out."""
+    claims = {claim.id for claim in ledger.claims}
     free = {claim.id for claim in ledger.claims if claim.needs}
     choices = {choice.name: {*choice.claims} for choice in ledger.choices}
+    named = {claim for ids in choices.values() for claim in ids}
     asked = [
-        ("samples", {claim.id for claim in ledger.claims}, {*samples}),
-        ("choices", {*choices}, {*under}),
-        *((f"samples under '{name}'", ids, {*under.get(name, ())}) for name, ids in choices.items()),
-        ("placebo samples", {claim.id for claim in ledger.headlines}, {*placebo}),
+        ("samples", claims, claims, {*samples}),
+        ("choices", {*choices}, {*choices}, {*under}),
+        *((f"samples under '{name}'", ids, ids, {*under.get(name, ())}) for name, ids in choices.items()),
+        ("placebo samples", named, {claim.id for claim in ledger.headlines}, {*placebo}),
     ]
-    for what, wanted, given in asked:
-        missing, unknown = sorted(wanted - given - free), sorted(given - wanted)
+    for what, wanted, allowed, given in asked:
+        missing, unknown = sorted(wanted - given - free), sorted(given - allowed)
         if missing or unknown:
             raise ValueError(f"Ledger and run differ in their {what}: missing {missing}, not in the ledger {unknown}.")
     lost = sorted({arm for claim in ledger.claims for arm in claim.learnt} - {*levels})

@@ -129,7 +129,8 @@ def size_of(claim: Asked, low: float, high: float) -> Size | None:
     most = target + claim.tolerance if claim.size == "about" else float("inf")
     if lies_above(least, high) or lies_above(low, most):
         return Size.RULED_OUT
-    return Size.REACHED if lies_above(low, least) and not lies_above(high, most) else Size.OPEN
+    within = lies_above(low, least) and (claim.size != "about" or lies_above(most, high))
+    return Size.REACHED if within else Size.OPEN
 
 
 def word_for(claim: Asked, effect: Effect, size: Size | None) -> Verdict:

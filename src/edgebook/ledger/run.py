@@ -121,8 +121,9 @@ class Run:
         exact : mapping, optional
             Numbers that are the same for every seed, for the identities that declare one.
         arms : callable, optional
-            Maps one seed's result to ``{arm: {measure: value}}``: what each arm reached, for the file that lies beside
-            the record, and for the ledger's floor.
+            Maps one seed's result to ``{arm: {measure: value}}``: what each arm reached, for the ledger's floor and for
+            the file of what was measured, which then lies beside the record and holds the results too; they must be
+            JSON.
         under : mapping, optional
             For each choice that the ledger declares what each seed gave under it, for the claims that it names.
         placebo : sequence, optional
@@ -145,7 +146,7 @@ class Run:
             placebo=samples(placebo, headlines) if placebo is not None else {},
             levels={arm: values[floor.measure] for arm, values in levels.items() if floor and floor.measure in values},
         )
-        self._measured = Measured(seeds=tuple(self.seeds), arms=levels, results=tuple(results))
+        self._measured = Measured(seeds=tuple(self.seeds), arms=levels, results=tuple(results)) if arms else None
         commit, dirty = revision(self._root)
         return Record(
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from edgebook import notebooks
-from edgebook.ledger.judging import MINIMUM_SEEDS
+from edgebook.ledger.evidence import MINIMUM_SEEDS
 from edgebook.ledger.statistics import mean_interval
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
