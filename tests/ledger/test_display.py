@@ -87,7 +87,7 @@ def test_effect_and_size_the_papers_number_and_its_tolerance_are_shown() -> None
     stated = {"target": 4.0, "size": "up to", "tolerance": 0.5}
     found = result("A-1", Verdict.DIRECTION_ONLY, stated, reason="beyond the margin; the paper's number is ruled out")
     row = Cells(claims_table(record(found))._repr_html_()).rows[2]
-    assert row[1] == "up to 4 pointsgive or take 0.500table 2"
+    assert row[1] == "up to 4 pointsgive or take 0.5table 2"
     assert row[4] == "direction onlybeyond the margin; the paper's number is ruled out"
 
 

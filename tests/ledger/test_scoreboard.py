@@ -204,7 +204,7 @@ def test_the_text_names_every_claim_once_and_the_total(tmp_path: Path) -> None:
     save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
     text = scoreboard.as_text(scoreboard.rows(root))
     assert text.count("A-1") == text.count("A-2") == 1
-    assert text.splitlines()[-2] == "All: 1 reproduced, 1 not run yet, 2 papers not yet written"
+    assert text.splitlines()[-2] == "All: 1 reproduced, 1 not run yet; 2 papers not yet written"
     assert "3.0 [1.0, 5.0] points" in text
 
 

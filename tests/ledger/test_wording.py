@@ -66,11 +66,11 @@ def test_the_paper_column_keeps_numbers_directions_and_other_kinds_apart() -> No
 
 
 @pytest.mark.parametrize(("stated", "text"), [
-    ({}, "counts from ±1 point"), ({"margin": 0.5}, "counts from ±0.500 points"),
+    ({}, "counts from ±1 point"), ({"margin": 0.5}, "counts from ±0.5 points"),
     ({"neutral": -1, "margin": 0}, "counts from -1 points"),
-    ({"neutral": 1, "margin": 0.1, "unit": "times"}, "counts from 1 ± 0.100 times"),
+    ({"neutral": 1, "margin": 0.1, "unit": "times"}, "counts from 1 ± 0.1 times"),
     ({"expects": "equivalent", "margin": 3}, "counts as equal within ±3 points"),
-    ({"expects": "equivalent", "neutral": 1, "margin": 0.2, "unit": "times"}, "counts as equal within 1 ± 0.200 times"),
+    ({"expects": "equivalent", "neutral": 1, "margin": 0.2, "unit": "times"}, "counts as equal within 1 ± 0.2 times"),
 ])  # fmt: skip
 def test_from_where_on_an_effect_counts(stated: dict, text: str) -> None:
     assert counts_from(claim(**stated)) == text

@@ -129,9 +129,10 @@ def notes_on(result: ClaimResult) -> list[str]:
     """Return what stands beneath a verdict: what decided it, what it means for the paper, and what a placebo got."""
     claim, notes = result.claim, [result.reason]
     against = claim.speaks_against_the_paper
-    if against is not None:
-        fits = result.verdict == against
-        notes.append("speaks against the paper" if fits else f"would speak against the paper if it had {against}")
+    if result.verdict == against:
+        notes.append("speaks against the paper")
+    elif against is not None and result.verdict is not Verdict.NOT_JUDGED:
+        notes.append(f"would speak against the paper if it had {against}")
     if result.placebo is not None:
         notes.append(f"the placebo: {result.placebo.verdict}")
     return notes
@@ -147,7 +148,7 @@ def html_row(
 ) -> str:
     """Draw the cells of a claim's row; ``name`` is the HTML of the first, and ``notes`` stand beneath the verdict."""
     basis = f"{sampling(result)}; {counts_from(claim)}" if result else counts_from(claim)
-    reach = f"give or take {number(claim.tolerance)}" if claim.target is not None else ""
+    reach = f"give or take {claim.tolerance:g}" if claim.target is not None else ""
     written = escape(measured(result))
     cells = (
         name,

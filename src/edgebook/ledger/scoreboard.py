@@ -150,7 +150,7 @@ def counted_all(rows: Sequence[Row]) -> str:
     """Write the total over all papers: claims per verdict, the other kinds, and the papers still to be written."""
     written = [row for row in rows if row.verdict != NOT_WRITTEN]
     missing = len(rows) - len(written)
-    return ", ".join([counted(written)] * bool(written) + [f"{missing} papers {NOT_WRITTEN}"] * bool(missing))
+    return "; ".join([counted(written)] * bool(written) + [f"{missing} papers {NOT_WRITTEN}"] * bool(missing))
 
 
 def placebo_line(rows: Sequence[Row]) -> str:

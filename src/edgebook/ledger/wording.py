@@ -95,18 +95,18 @@ def counts_from(claim: Claim) -> str:
     """Say from where on an effect counts, or up to where a difference counts as none."""
     unit = claim.unit.replace("points", "point") if claim.margin == 1 else claim.unit
     if claim.neutral == 0:
-        reach = f"±{number(claim.margin)} {unit}"
+        reach = f"±{claim.margin:g} {unit}"
     elif claim.margin == 0:
-        reach = f"{number(claim.neutral)} {claim.unit}"
+        reach = f"{claim.neutral:g} {claim.unit}"
     else:
-        reach = f"{number(claim.neutral)} ± {number(claim.margin)} {claim.unit}"
+        reach = f"{claim.neutral:g} ± {claim.margin:g} {claim.unit}"
     return f"counts as equal within {reach}" if claim.expects == "equivalent" else f"counts from {reach}"
 
 
 def paper_number(claim: Claim) -> str:
     """Write the paper's own number with its size, or which side is expected where it gives none or is not asked."""
     if claim.target is not None:
-        return f"{claim.size} {number(claim.target)} {claim.unit}".strip()
+        return f"{claim.size} {claim.target:,g} {claim.unit}".strip()
     if claim.paper is not None:
         return f"{number(claim.paper)} {claim.unit}".strip()
     neutral = f"{number(claim.neutral)} {claim.unit}".strip()
