@@ -111,7 +111,7 @@ def _claim_row(row: Row, linked: Linker) -> str:
     start = f'<tr class="eb-row" data-verdict="{_key(claim.kind, row.verdict)}">'
     kind = "" if claim.kind is Kind.CLAIM else f'<span class="eb-kind">{claim.kind}</span> '
     name = f"{_anchor(f'<strong>{escape(claim.id)}</strong>', linked(row.link))} {kind}"
-    name += escape(claim.says.removeprefix("Control. "))
+    name += escape(claim.says)
     notes = notes_on(row.result) if row.result else []
     notes += [f"with Holm's correction: {row.holm}"] * bool(row.holm)
     return f"{start}{html_row(claim, row.verdict, row.result, name=name, notes=notes)}</tr>"

@@ -93,7 +93,7 @@ def test_a_sound_checkout_has_no_problem(sound):
         ("_config.yml", "title: T", "titel: T", "did you mean 'title'"),
         ("_config.yml", "title: T", "title: [", "_config.yml is not YAML"),
         ("_config.yml", "title: T", "title: T\ntitle: U", "'title' stands twice"),
-        ("book/claims/toy.yml", "margin: 1", "margin: 1\n    kind: control", "toy.yml has only controls"),
+        ("book/claims/toy.yml", "margin: 1", "margin: 1\n    kind: control", "toy.yml has no claim"),
         ("notebooks/toy.ipynb", "assert seeds", "x = '<a id=\"a-1\"></a>'", '2 anchors <a id="a-1">'),
         ("notebooks/toy.ipynb", "[]", "[1]", "toy.ipynb: it is no valid notebook: "),
         ("notebooks/toy.ipynb", "null", "1", "has an execution count"),

@@ -116,6 +116,20 @@ def test_the_stage_has_the_page_its_figure_its_table_and_the_contents(toy, tmp_p
     assert (stage / "book/sweeps/toy.csv").read_bytes() == table.table_path("toy", ".csv").read_bytes()
 
 
+def test_statements_of_every_kind_have_a_section_where_the_file_names_none(toy, tmp_path, monkeypatch):
+    toy.write("notebooks/sweeps/toy.yml", SWEEP.replace("shows: [T-1, T-2]\n", ""))
+    one = next(iter(points_of("toy")))
+    begins = {"sweep": "toy", "notebook": "toy", "point": one.id} | one.values
+    ends = {"seconds": 1.0, "commit": "0123456789", "dirty": False, "fingerprint": "f"}
+    kinds = ["claim", "question", "control", "identity", "metric"]
+    rows = [begins | table._row(kind, kind.title(), samples=[1.0], value=1.0) | ends for kind in kinds]
+    monkeypatch.setattr(table, "rows_of", lambda sweep: rows)
+    table.write_table("toy")
+    write_pages(tmp_path)
+    sections = [line for line in (tmp_path / "book/sweeps/toy.md").read_text().splitlines() if line.startswith("## ")]
+    assert sections == ["## Claim", "## Question", "## Control", "## Identity"]
+
+
 def test_the_page_tells_what_failed_and_what_is_old(toy, tmp_path, monkeypatch):
     make_table(monkeypatch, failed={(8, 1.0)})
     toy.write("notebooks/sweeps/toy.yml", SWEEP.replace("[0.5, 1.0]", "[0.5, 1.0, 2.0]"))

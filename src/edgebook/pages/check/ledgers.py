@@ -11,6 +11,7 @@ from edgebook import notebooks
 from edgebook.ledger.claims import Ledger, load_ledger
 from edgebook.ledger.papers import load_papers
 from edgebook.ledger.record import full_measured, load_record, records_in
+from edgebook.ledger.rule import Kind
 
 _ANCHOR = re.compile(r"<a\s+id=\"([^\"]+)\"")
 
@@ -56,8 +57,8 @@ def across_papers(root: Path) -> Iterator[str]:
     """Yield ledgers without a claim of their paper's, and ids of claims that two papers share."""
     owners: dict[str, str] = {}
     for name, ledger in _ledgers(root):
-        if not any(claim.kind == "claim" for claim in ledger.claims):
-            yield f"book/claims/{name}.yml has only controls, and no claim."
+        if not any(claim.kind is Kind.CLAIM for claim in ledger.claims):
+            yield f"book/claims/{name}.yml has no claim, only statements of other kinds."
         for claim in ledger.claims:
             owner = owners.setdefault(claim.id.lower(), name)
             if owner != name:
