@@ -203,6 +203,19 @@ def test_a_fresh_record_is_not_stale_and_each_change_makes_it_so(root: Path) -> 
     assert stale_reasons(made) == ["the notebook is gone"]
 
 
+def test_a_choice_or_a_floor_of_later_makes_a_record_stale(root: Path) -> None:
+    path = root / "book/claims/toy.yml"
+    ledger = yaml.safe_load(path.read_text())
+    ledger["claims"][0]["headline"] = True
+    path.write_text(yaml.safe_dump(ledger))
+    _, made = record()
+    assert stale_reasons(made) == []
+    choice = {"choices": [{"name": "gain", "says": "Four.", "claims": ["T-1"]}]}
+    for later in (choice, {"floor": {"measure": "accuracy", "chance": 10, "beyond": 5}}):
+        path.write_text(yaml.safe_dump(ledger | later))
+        assert stale_reasons(made) == ["the ledger has changed"]
+
+
 def test_a_damaged_record_is_named(root: Path) -> None:
     run, made = record()
     path = run.save(made)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from edgebook.ledger.claims import Claim, Strict, load_ledger
+from edgebook.ledger.claims import Claim, Floor, Strict, load_ledger
 from edgebook.ledger.evidence import Method, Sample
 from edgebook.ledger.rule import Effect, Size, Verdict
 from edgebook.notebooks.files import read_model, write_whole
@@ -92,6 +92,7 @@ class Record(Strict):
     parameters: dict[str, bool | int | float | str]
     seeds: tuple[int, ...]
     results: tuple[ClaimResult, ...]
+    floor: Floor | None = None
     commit: str | None
     dirty: bool
     fingerprint: str
@@ -177,8 +178,8 @@ def full_record(notebook: str, root: Path | None = None) -> Record | None:
 def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
     """Say why a record no longer speaks for the checkout; an empty list means that it does.
 
-    Compared are the fingerprint of the notebook's code and of the kernels that it uses, the claims in
-    the ledger, and the parameters that its tier has now; a seed that was run again and differed counts too.
+    Compared are the fingerprint of the notebook's code and of the kernels that it uses, the claims, choices and floor
+    in the ledger, and the parameters that its tier has now; a seed that was run again and differed counts too.
     """
     from edgebook import notebooks
     from edgebook.notebooks import sources
@@ -191,7 +192,10 @@ def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
     reasons = []
     if sources.fingerprint(path) != record.fingerprint:
         reasons.append(CODE_CHANGED)
-    if load_ledger(record.notebook, root).claims != tuple(result.claim for result in record.results):
+    ledger = load_ledger(record.notebook, root)
+    under = [{choice.name for choice in ledger.choices if claim.id in choice.claims} for claim in ledger.claims]
+    asked = (ledger.floor, *zip(ledger.claims, under, strict=True))
+    if asked != (record.floor, *((result.claim, {*result.under}) for result in record.results)):
         reasons.append("the ledger has changed")
     if notebooks.resolve(record.notebook, record.tier, {}) != record.parameters:
         reasons.append(f"its parameters are not those of tier {record.tier}")

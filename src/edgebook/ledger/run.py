@@ -150,7 +150,7 @@ class Run:
         commit, dirty = revision(self._root)
         return Record(
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
-            parameters=self.parameters, seeds=tuple(self.seeds), results=found,
+            parameters=self.parameters, seeds=tuple(self.seeds), results=found, floor=floor,
             commit=commit, dirty=dirty, fingerprint=self._fingerprint,
             versions=versions(), hardware=hardware(),
             seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
