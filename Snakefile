@@ -63,7 +63,7 @@ def used(wildcards):
 
 def shown(wildcards):
     """Return the verdict-grade record, which a page shows beside its own; its own run must not wait for it."""
-    return [str(path) for path in Path("results/full").glob(f"{wildcards.name}.json")]
+    return [str(path) for path in sorted(Path("results/full").glob(f"{wildcards.name}.*json"))]
 
 
 def values(tier):
@@ -209,7 +209,8 @@ rule full:
     message:
         "Executing {wildcards.name} at tier full; cells done: {log}"
     shell:
-        "export EDGEBOOK_RESUME=_build/cache; " + RUN + "; mkdir -p results/full && cp {output[1]} results/full/"
+        "export EDGEBOOK_RESUME=_build/cache; " + RUN + "; mkdir -p results/full && cp {output[1]} results/full/; "
+        "beside=_build/full/{wildcards.name}.measured.json; [ ! -e $beside ] || cp $beside results/full/"
 
 
 rule point:

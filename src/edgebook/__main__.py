@@ -1,4 +1,4 @@
-"""The command line: ``python -m edgebook run|list|scoreboard|compare|confirm|sweep|point|check|prepare|data``."""
+"""The command line: ``python -m edgebook run|list|scoreboard|power|compare|confirm|sweep|point|check|prepare|data``."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="the papers with their claims and budgets")
     board = commands.add_parser("scoreboard", help="every claim of every paper with its verdict")
     board.add_argument("--markdown", action="store_true", help="a line per paper, as in the README")
+    power = commands.add_parser("power", help="for what is inconclusive, the seeds that would decide it")
+    power.add_argument("notebook", nargs="*", help="papers with a record; default: all of them")
     compare = commands.add_parser("compare", help="what changed between two records; 1 if a verdict is worse")
     compare.add_argument("before", type=Path, help="a record, or a folder of records")
     compare.add_argument("after", type=Path, help="the same, to be compared with it")
@@ -138,7 +140,8 @@ def _wings(written: Sequence[str]) -> dict[str, list[str]]:
 
 def _claims(name: str) -> str:
     kinds = [claim.get("kind", "claim") for claim in read_plain(f"book/claims/{name}.yml").get("claims", [])]
-    return f"{kinds.count('claim')} claims, {kinds.count('control')} controls" if kinds else "no ledger"
+    names = {"claim": "claims", "question": "questions", "control": "controls", "identity": "identities"}
+    return ", ".join(f"{kinds.count(kind)} {name}" for kind, name in names.items() if kind in kinds) or "no ledger"
 
 
 def _scoreboard(asked: argparse.Namespace) -> int:
@@ -146,6 +149,13 @@ def _scoreboard(asked: argparse.Namespace) -> int:
 
     write = scoreboard.as_markdown if asked.markdown else scoreboard.as_text
     print(write(scoreboard.rows()))
+    return 0
+
+
+def _power(asked: argparse.Namespace) -> int:
+    from edgebook.ledger import power
+
+    print(power.as_text(asked.notebook))
     return 0
 
 
@@ -159,9 +169,10 @@ def _compare(asked: argparse.Namespace) -> int:
 
 def _confirm(asked: argparse.Namespace) -> int:
     from edgebook.ledger.confirmation import confirm
+    from edgebook.ledger.record import records_in
     from edgebook.notebooks.runner import RunError
 
-    recorded = sorted(path.stem for path in (project_root() / "results" / "full").glob("*.json"))
+    recorded = [path.stem for path in records_in(project_root() / "results" / "full")]
     met = []
     for name in asked.notebook or recorded:
         try:
@@ -252,8 +263,8 @@ def _require_sets(notebook: str, tier: str, settings: dict[str, notebooks.Value]
 
 
 _COMMANDS = {
-    "run": _run, "list": _list, "scoreboard": _scoreboard, "compare": _compare, "confirm": _confirm, "sweep": _sweep,
-    "point": _point, "check": _check, "prepare": _prepare, "data": _data,
+    "run": _run, "list": _list, "scoreboard": _scoreboard, "power": _power, "compare": _compare, "confirm": _confirm,
+    "sweep": _sweep, "point": _point, "check": _check, "prepare": _prepare, "data": _data,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
-from edgebook.ledger.judging import MINIMUM_SEEDS
+from edgebook.ledger.evidence import MINIMUM_SEEDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -49,7 +49,8 @@ def checkout(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         shutil.copytree(root / "book" / name, small / "book" / name, ignore=shutil.ignore_patterns("__pycache__"))
     intro = "# Small\n\n```{scoreboard}\n```\n\n## Papers\n\nOf AP-7 more is said.\n\n```{paper-grid}\n```\n"
     (small / "book" / "intro.md").write_text(intro, encoding="utf-8")
-    ledger = {"title": "T", "cite": "foldyporto2020activation", "claims": [CLAIM]}
+    statements = [{"says": "It is so.", "tested_by": ["AP-7"]}]
+    ledger = {"title": "T", "cite": "foldyporto2020activation", "statements": statements, "claims": [CLAIM]}
     (small / "book" / "claims" / f"{NOTEBOOK}.yml").write_text(yaml.safe_dump(ledger), encoding="utf-8")
     nbformat.write(notebook(None), small / "notebooks" / f"{NOTEBOOK}.ipynb")
     (small / "_build" / "book").mkdir(parents=True)

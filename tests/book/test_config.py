@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from edgebook.ledger.claims import Verdict
+from edgebook.ledger import Verdict
 from edgebook.ledger.papers import load_papers
 
 

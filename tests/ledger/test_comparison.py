@@ -13,18 +13,30 @@ import yaml
 
 from edgebook.__main__ import main
 from edgebook.ledger import Claim, Verdict, judge
-from edgebook.ledger.comparison import BEST_FIRST, Change, as_text, changes, compare_paths, worse
+from edgebook.ledger.comparison import RANK, Change, as_text, changes, compare_paths, worse
 from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
 
-# From each verdict (rows) to each (columns), in the order of the names: w is worse.
-NAMES = ["reproduced", "direction only", "inconclusive", "contradicted", "not testable here", "not judged at this tier"]
+# From each verdict (rows) to each (columns), in the order of the names: w is worse, b is better.
+NAMES = [
+    "reproduced", "direction only", "depends", "inconclusive", "not reproduced", "contradicted", "agrees",
+    "does not agree", "not testable here", "not judged", "yes", "no", "the other way round", "held", "failed",
+]  # fmt: skip
 TABLE = """
-. w w w w w
-. . w w w w
-. . . w w w
-. . . . w w
-. . . . . .
-. . . . . .
+. w w w w w . w w . . . . . .
+b . w w w w b w w . . . . . .
+b b . . w w b w w . . . . . .
+b b . . w w b w w . . . . . .
+b b b b . w b w w . . . . . .
+b b b b b . b . w . . . . . .
+. w w w w w . w w . . . . . .
+b b b b b . b . w . . . . . .
+. . . . . . . . . . . . . . .
+. . . . . . . . . . . . . . .
+. . . . . . . . . . . . . . .
+. . . . . . . . . . . . . . .
+. . . . . . . . . . . . . . .
+. . . . . . . . . . . . . . .
+. . . . . . . . . . . . . . .
 """
 MACHINE = Hardware(cpu="a", cores=2, gpu=None, platform="Linux x86_64")
 
@@ -36,7 +48,7 @@ def claim(identity: str, **more: object) -> Claim:
 
 def result(identity: str, samples: list[float], **more: object) -> ClaimResult:
     judged = judge(claim(identity, **more), samples, "full")
-    fields = {**judged._asdict(), "gap": None, "holm_verdict": judged.verdict}
+    fields = {**judged._asdict(), "gap": None, "holm_verdict": judged.verdict, "alone": judged.verdict}
     return ClaimResult(claim=claim(identity, **more), samples=tuple(samples), **fields)
 
 
@@ -50,22 +62,27 @@ def record(*results: ClaimResult, **more: object) -> Record:
 
 
 STRONG, WEAK, WRONG = [2.0, 2.1, 2.2, 1.9, 2.0], [1.0, 3.0, 0.5, -1.0, 2.0], [-2.0, -2.1, -2.2, -1.9, -2.0]
+ASIDE = ("metrics", "measured")
 
 
 def test_the_table_speaks_of_every_verdict() -> None:
-    assert [str(verdict) for verdict in Verdict] == NAMES
-    assert set(BEST_FIRST) < set(Verdict)
+    assert {str(verdict) for verdict in Verdict} == set(NAMES)
 
 
-@pytest.mark.parametrize(("row", "column"), list(product(range(6), range(6))))
+def with_word(word: str) -> ClaimResult:
+    return result("T-1", STRONG).model_copy(update={"verdict": Verdict(word)})
+
+
+@pytest.mark.parametrize(("row", "column"), list(product(range(15), range(15))))
 def test_every_pair_of_verdicts(row: int, column: int) -> None:
     mark = TABLE.split("\n")[row + 1].split()[column]
-    assert worse(Verdict(NAMES[row]), Verdict(NAMES[column])) is (mark == "w")
+    change = Change("T-1", with_word(NAMES[row]), with_word(NAMES[column]))
+    assert (change.worse, change.better) == (mark == "w", mark == "b")
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_a_lost_verdict_is_worse_and_a_new_one_is_not(verdict: Verdict) -> None:
-    assert worse(verdict, None) is (verdict in BEST_FIRST)
+    assert worse(verdict, None) is (verdict in RANK)
     assert not worse(None, verdict)
 
 
@@ -140,6 +157,8 @@ def test_folders_are_compared_file_by_file(tmp_path: Path) -> None:
     for name, samples in (("a", STRONG), ("b", WRONG)):
         save_record(record(result("T-1", STRONG)), tmp_path / name)
         save_record(record(result("T-1", samples), notebook="other"), tmp_path / name)
+        for what in ASIDE:
+            (tmp_path / name / f"toy.{what}.json").write_text("{}")
     told, got_worse = compare_paths(tmp_path / "a", tmp_path / "b")
     assert got_worse
     assert [line for line in told.splitlines() if "tier" in line] == ["other, tier full", "toy, tier full"]

@@ -12,7 +12,7 @@ import yaml
 from edgebook.__main__ import main
 from edgebook.ledger import confirmation, load_record
 from edgebook.ledger.confirmation import confirm
-from edgebook.ledger.record import full_record, stale_reasons
+from edgebook.ledger.record import Alternative, full_record, stale_reasons
 from edgebook.notebooks import runner, sources
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nfirst_seed: int = 0  # the first of them\n'
@@ -20,12 +20,12 @@ CODE = """
 from edgebook import ledger
 from edgebook.wing import kernel
 run = ledger.start("toy", globals())
-samples = {"T-1": [kernel(s) for s in range(first_seed, first_seed + seeds)], "T-2": [2.0]}
-record = run.record(samples, seeds=range(first_seed, first_seed + seeds), scale="toys")
+record = run.judge({"T-1": kernel}, run.seeds, exact={"T-2": 2.0}, scale="toys")
 run.save(record)
 """
 CLAIM = {"id": "T-1", "says": "More.", "where": "table 1", "measures": "a - b", "unit": "points",
          "expects": "positive", "margin": 1.0}  # fmt: skip
+HEAD = {"title": "Toys", "cite": "toy2020", "statements": [{"says": "It is more.", "tested_by": ["T-1"]}]}
 KERNEL = "import os\n\n\ndef kernel(seed):\n    return 3.0 + 0.1 * seed + float(os.environ.get('OTHER', 0))\n"
 
 
@@ -40,8 +40,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks/toy.ipynb")
     (tmp_path / "notebooks/tiers.yml").write_text("toy: {full: {seeds: 8, first_seed: 4}}\n")
-    claims = [CLAIM, CLAIM | {"id": "T-2", "exact": True}]
-    ledger = {"title": "Toys", "cite": "toy2020", "claims": claims}
+    claims = [CLAIM, CLAIM | {"id": "T-2", "kind": "identity", "samples": "exact"}]
+    ledger = HEAD | {"claims": claims}
     (tmp_path / "book/claims/toy.yml").write_text(yaml.safe_dump(ledger))
     (tmp_path / "src/edgebook/wing/__init__.py").write_text(KERNEL)
     monkeypatch.setenv("EDGEBOOK_ROOT", str(tmp_path))
@@ -192,9 +192,7 @@ def test_the_run_at_a_commit_takes_its_code_from_there(root, monkeypatch):
         (lambda root: (root / "results/full/toy.json").unlink(), "There is no record of 'toy' to confirm"),
         (lambda root: (root / "notebooks/tiers.yml").write_text("toy: {full: {seeds: 9}}"), "its parameters are not"),
         (
-            lambda root: (root / "book/claims/toy.yml").write_text(
-                yaml.safe_dump({"title": "Toys", "cite": "toy2020", "claims": [CLAIM]})
-            ),
+            lambda root: (root / "book/claims/toy.yml").write_text(yaml.safe_dump(HEAD | {"claims": [CLAIM]})),
             "the ledger has changed",
         ),
     ],
@@ -224,3 +222,20 @@ def test_the_scoreboard_shows_a_confirmation(root):
     (row, *_) = scoreboard.rows(root)
     assert row.confirmed == str(full_record("toy").confirmed)
     assert f"confirmed: {row.confirmed}" in scoreboard.as_text(scoreboard.rows(root))
+
+
+def test_samples_under_a_choice_and_of_the_placebo_are_compared_too(root):
+    record = full_record("toy")
+    first, second = record.results
+    other = Alternative(samples=first.samples, mean=None, interval=None, verdict=first.verdict, reason="")
+    whole = first.model_copy(update={"under": {"gain": other}, "placebo": other})
+    moved = other.model_copy(update={"samples": (0.5, *other.samples[1:])})
+
+    def differing(**change):
+        pair = (
+            record.model_copy(update={"results": (one, second)}) for one in (whole, whole.model_copy(update=change))
+        )
+        return list(confirmation._differing(*pair))
+
+    assert differing() == []
+    assert differing(under={"gain": moved}) == differing(placebo=moved) == ["T-1"]

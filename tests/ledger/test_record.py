@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 
 from edgebook import ledger
 from edgebook.ledger import Verdict, load_record, start
-from edgebook.ledger.record import save_record, stale_reasons
+from edgebook.ledger.record import full_measured, records_in, save_record, stale_reasons
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nrate: float = 0.5  # a number\n'
 VALUES = {"tier": "full", "seeds": 8, "rate": 0.5}
@@ -24,7 +25,7 @@ CLAIMS = [
     {"id": "T-2", "says": "On CIFAR.", "where": "table 2", "measures": "a - b", "unit": "points",
      "expects": "positive", "margin": 1.0, "needs": ["cifar10"]},
     {"id": "T-3", "says": "Fewer.", "where": "text", "paper": 4, "measures": "a / b", "unit": "times",
-     "expects": "positive", "neutral": 1, "margin": 0.1, "exact": True},
+     "expects": "positive", "neutral": 1, "margin": 0.1, "kind": "identity", "samples": "exact"},
 ]  # fmt: skip
 
 
@@ -38,7 +39,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nbformat.write(nbformat.v4.new_notebook(cells=[parameters, code]), tmp_path / "notebooks/toy.ipynb")
     tiers = {"toy": {"quick": {"seeds": 2}, "full": {"seeds": 8}, "paper": {}}}
     (tmp_path / "notebooks/tiers.yml").write_text(yaml.safe_dump(tiers))
-    content = {"title": "Toys", "cite": "toy2020", "claims": CLAIMS}
+    statements = [{"says": "It is more.", "tested_by": ["T-1"]}]
+    content = {"title": "Toys", "cite": "toy2020", "statements": statements, "claims": CLAIMS}
     (tmp_path / "book/claims/toy.yml").write_text(yaml.safe_dump(content))
     for name in ("EDGEBOOK_OUT", "EDGEBOOK_RESUME"):
         monkeypatch.delenv(name, raising=False)
@@ -46,10 +48,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def record(values: dict | None = None):
+def record(values: dict | None = None, arms=None):
     run = start("toy", {**VALUES, **(values or {}), "unrelated": object()})
-    samples = {"T-1": [2.0 + 0.1 * i for i in range(8)], "T-3": [5.0]}
-    return run, run.record(samples, seeds=range(8), scale="toys, 3 bricks")
+    results = [{"a": 2.0 + 0.1 * i} for i in range(8)]
+    return run, run.judge({"T-1": lambda r: r["a"]}, results, exact={"T-3": 5}, scale="toys, 3 bricks", arms=arms)
 
 
 def test_a_record_holds_what_is_needed_to_judge_the_run_again(root: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_record_holds_what_is_needed_to_judge_the_run_again(root: Path) -> Non
     assert made.seeds == tuple(range(8))
     first, second, third = made.results
     assert (first.verdict, second.verdict, third.verdict) == (
-        Verdict.REPRODUCED, Verdict.NOT_TESTABLE, Verdict.REPRODUCED,
+        Verdict.REPRODUCED, Verdict.NOT_TESTABLE, Verdict.AGREES,
     )  # fmt: skip
     assert first.gap == pytest.approx(first.mean - 3.0)
     assert second.mean is None
@@ -112,8 +114,37 @@ def test_a_failed_write_leaves_the_old_record(root: Path, monkeypatch: pytest.Mo
 
 def test_samples_must_match_the_ledger(root: Path) -> None:
     run = start("toy", VALUES)
-    with pytest.raises(ValueError, match=r"no claim for \['T-9'\], no samples for \['T-3'\]"):
-        run.record({"T-1": [1.0], "T-9": [1.0]}, seeds=[0], scale="s")
+    with pytest.raises(ValueError, match=r"samples: missing \['T-3'\], not in the ledger \['T-9'\]"):
+        run.judge({"T-1": float}, [1.0], exact={"T-9": 1.0}, scale="s")
+
+
+def test_what_was_measured_lies_beside_the_record(root: Path) -> None:
+    run, made = record(arms=lambda r: {"new": {"accuracy": 90 + r["a"]}, "old": {"accuracy": 90}})
+    path = run.save(made)
+    beside = path.with_name("toy.measured.json")
+    assert sorted(path.parent.iterdir()) == [path, beside]
+    assert records_in(path.parent) == [path]
+    save_record(made, root / "results/full")
+    assert full_measured("toy") is None
+    shutil.copy(beside, root / "results/full")
+    measured = full_measured("toy")
+    assert measured.seeds == made.seeds
+    assert measured.arms["new"]["accuracy"] == pytest.approx([92 + 0.1 * i for i in range(8)])
+    assert measured.arms["old"]["accuracy"] == (90.0,) * 8
+    assert measured.results[3] == {"a": 2.0 + 0.1 * 3}
+    (root / "results/full/toy.measured.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"toy.measured.json is no valid file of what was measured: seeds"):
+        full_measured("toy")
+
+
+def test_a_record_of_an_older_form_is_refused_with_what_to_do(root: Path) -> None:
+    run, made = record()
+    path = run.save(made)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"schema_version": 1}))
+    with pytest.raises(ValueError, match=r"it is of an older form; make it anew: make record PAPER=toy\.$") as caught:
+        load_record(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +203,19 @@ def test_a_fresh_record_is_not_stale_and_each_change_makes_it_so(root: Path) -> 
     assert stale_reasons(made) == ["the notebook is gone"]
 
 
+def test_a_choice_or_a_floor_of_later_makes_a_record_stale(root: Path) -> None:
+    path = root / "book/claims/toy.yml"
+    ledger = yaml.safe_load(path.read_text())
+    ledger["claims"][0]["headline"] = True
+    path.write_text(yaml.safe_dump(ledger))
+    _, made = record()
+    assert stale_reasons(made) == []
+    choice = {"choices": [{"name": "gain", "says": "Four.", "claims": ["T-1"]}]}
+    for later in (choice, {"floor": {"measure": "accuracy", "chance": 10, "beyond": 5}}):
+        path.write_text(yaml.safe_dump(ledger | later))
+        assert stale_reasons(made) == ["the ledger has changed"]
+
+
 def test_a_damaged_record_is_named(root: Path) -> None:
     run, made = record()
     path = run.save(made)
@@ -205,7 +249,7 @@ def test_a_resumed_run_counts_the_seconds_of_the_first(root: Path, monkeypatch: 
     for _ in range(2):
         run = start("toy", VALUES)
         run.cached(lambda seed: time.sleep(0.3), seed=1)
-        made = run.record({"T-1": [0.0] * 8, "T-3": [1.0]}, seeds=range(8), scale="s")
+        made = run.judge({"T-1": float}, range(8), exact={"T-3": 5}, scale="s")
         assert made.seconds >= 0.3
 
 
@@ -213,7 +257,7 @@ def test_verdict_lines_show_this_run_beside_the_recorded_one(root: Path) -> None
     _, full = record()
     save_record(full, root / "results/full")
     run = start("toy", {**VALUES, "tier": "book", "seeds": 5})
-    here = run.record({"T-1": [0.0] * 5, "T-3": [1.0]}, seeds=range(5), scale="s")
+    here = run.judge({"T-1": float}, range(5), exact={"T-3": 1}, scale="s")
     text = str(ledger.verdict_lines(here, "T-1"))
     assert text.splitlines()[0].startswith("T-1: reproduced")
     assert text.splitlines()[0].endswith("(recorded at tier full)")

@@ -15,6 +15,7 @@ from edgebook.ledger.run import Run
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nfirst_seed: int = 0  # the first of them\n'
 CLAIM = {"id": "T-1", "says": "More.", "where": "table 1", "measures": "a - b", "unit": "points",
          "expects": "positive", "margin": 1.0}  # fmt: skip
+STATEMENT = {"says": "It is more.", "tested_by": ["T-1"]}
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         (tmp_path / folder).mkdir(parents=True)
     cell = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}, id="p")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks/toy.ipynb")
-    ledger = {"title": "Toys", "cite": "toy2020", "claims": [CLAIM, CLAIM | {"id": "T-2", "exact": True}]}
+    claims = [CLAIM, CLAIM | {"id": "T-2", "kind": "identity", "samples": "exact"}]
+    ledger = {"title": "Toys", "cite": "toy2020", "statements": [STATEMENT], "claims": claims}
     (tmp_path / "book/claims/toy.yml").write_text(yaml.safe_dump(ledger))
     monkeypatch.setenv("EDGEBOOK_ROOT", str(tmp_path))
     monkeypatch.setenv("EDGEBOOK_OUT", str(tmp_path / "out"))
@@ -83,6 +85,29 @@ def test_claims_are_judged_from_the_results(run: Run) -> None:
     assert record.seeds == (3, 4, 5, 6, 7)
 
 
+def test_choices_placebo_and_arms_reach_the_record(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "book/claims/toy.yml"
+    ledger = yaml.safe_load(path.read_text())
+    ledger["claims"][0] |= {"headline": True, "learnt": ["a"]}
+    ledger["choices"] = [{"name": "gain", "says": "Four.", "claims": ["T-1"]}]
+    ledger["floor"] = {"measure": "accuracy", "chance": 10, "beyond": 5}
+    path.write_text(yaml.safe_dump(ledger))
+    run = start("toy", {"tier": "full", "seeds": 6, "first_seed": 3})
+    judged = {"T-1": lambda r: r["a"] - r["b"]}
+    results = [{"a": 20.0 + seed, "b": 1} for seed in run.seeds]
+    other, nothing = ([{"a": value + 0.1 * seed, "b": 1} for seed in run.seeds] for value in (1, 0.5))
+    more = {"under": {"gain": other}, "placebo": nothing, "arms": lambda r: {"a": {"accuracy": r["a"]}}}
+    first, _ = run.judge(judged, results, exact={"T-2": 4}, scale="toys", **more).results
+    assert (first.alone, first.verdict) == ("reproduced", "depends")
+    assert first.under["gain"].samples == tuple(one["a"] - 1 for one in other)
+    assert first.placebo.verdict == "not reproduced"
+    short = more | {"arms": lambda r: {"a": {"accuracy": 11.0}}}
+    first, _ = run.judge(judged, results, exact={"T-2": 4}, scale="toys", **short).results
+    assert first.reason.startswith("nothing learnt: accuracy of a 11")
+    with pytest.raises(ValueError, match=r"choices: missing \['gain'\]"):
+        run.judge(judged, results, exact={"T-2": 4}, scale="toys", arms=more["arms"])
+
+
 def test_prose_that_outlives_its_verdict_fails(run: Run, tmp_path: Path) -> None:
     record = run.judge({"T-1": lambda r: 9.0 + r}, [0.1, 0.2, 0.3, 0.4, 0.5], exact={"T-2": 4}, scale="toys")
     assert run.recorded() is None
@@ -90,7 +115,7 @@ def test_prose_that_outlives_its_verdict_fails(run: Run, tmp_path: Path) -> None
     assert (tmp_path / "out/toy.json").is_file()
     save_record(record, tmp_path / "results/full")
     assert run.recorded() == full_record("toy") == record
-    run.finish(record, {"reproduced": "T-1 T-2"})
+    run.finish(record, {"reproduced": "T-1", "agrees": "T-2"})
     with pytest.raises(AssertionError, match="T-1 is 'contradicted', the recorded run 'reproduced'"):
         run.finish(record, {"contradicted": "T-1"})
     with pytest.raises(ValueError, match="no claim 'T-9'"):

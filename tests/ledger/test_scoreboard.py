@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from edgebook.ledger import scoreboard
-from edgebook.ledger.claims import Verdict, load_ledger
+from edgebook.ledger.claims import load_ledger
 from edgebook.ledger.papers import load_papers
-from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
+from edgebook.ledger.record import Alternative, ClaimResult, Hardware, Record, save_record
+from edgebook.ledger.rule import Kind, Verdict
 
 CATALOGUE = {
     "wings": {"a": {"title": "Wing A", "says": "First."}, "b": {"title": "Wing B", "says": "Second."}},
@@ -33,7 +34,8 @@ def checkout(root: Path, ledgers: dict[str, list[dict]]) -> Path:
     (root / "notebooks").mkdir()
     (root / "book" / "papers.yml").write_text(yaml.safe_dump(CATALOGUE, sort_keys=False), encoding="utf-8")
     for name, claims in ledgers.items():
-        ledger = {"title": f"On {name}", "cite": name, "claims": claims}
+        statements = [{"says": "It is so.", "tested_by": [claims[0]["id"]]}]
+        ledger = {"title": f"On {name}", "cite": name, "statements": statements, "claims": claims}
         (root / "book" / "claims" / f"{name}.yml").write_text(yaml.safe_dump(ledger), encoding="utf-8")
         (root / "notebooks" / f"{name}.ipynb").write_text("{}", encoding="utf-8")
     return root
@@ -43,7 +45,8 @@ def record(root: Path, name: str, tier: str, verdicts: dict[str, tuple[Verdict, 
     ledger = load_ledger(name, root)
     results = [
         ClaimResult(claim=ledger.claim(key), samples=(1.0, 2.0, 6.0), mean=3.0, interval=(1.0, 5.0), gap=None,
-                    p_value=None, verdict=first, reason="so", holm_verdict=second)
+                    p_value=None, verdict=first, reason="so", holm_verdict=second, alone=first, method="Student",
+                    effect=None, size=None)
         for key, (first, second) in verdicts.items()
     ]  # fmt: skip
     known = {
@@ -86,7 +89,7 @@ def test_another_folder_of_executed_records_can_be_named(tmp_path: Path) -> None
     root = checkout(tmp_path / "root", {"alpha": [claim("A-1")]})
     save_record(record(root, "alpha", "quick", {"A-1": (Verdict.NOT_JUDGED,) * 2}), tmp_path / "elsewhere")
     assert scoreboard.rows(root)[0].verdict == "not run yet"
-    assert scoreboard.rows(root, tmp_path / "elsewhere")[0].verdict == "not judged at this tier"
+    assert scoreboard.rows(root, tmp_path / "elsewhere")[0].verdict == "not judged"
 
 
 def test_a_row_tells_the_whole_run(tmp_path: Path) -> None:
@@ -152,12 +155,56 @@ def test_the_markdown_table_adds_up_to_the_claims(tmp_path: Path) -> None:
     ]
 
 
+def mixed(root: Path) -> None:
+    """A paper with one claim, two questions, three controls and an identity."""
+    kinds = ["claim", "question", "question", "control", "control", "control", "identity"]
+    words = ["reproduced", "the other way round", "inconclusive", "held", "failed", "held", "agrees"]
+    claims = [claim(f"A-{n}", kind=kind) for n, kind in enumerate(kinds)]
+    checkout(root, {"alpha": claims, "beta": [claim("B-1", kind="claim"), claim("B-2", kind="control")]})
+    found = {f"A-{n}": (Verdict(word), Verdict(word)) for n, word in enumerate(words)}
+    save_record(record(root, "alpha", "full", found), root / "results" / "full")
+
+
+def test_counts_are_of_claims_and_the_other_kinds_stand_apart(tmp_path: Path) -> None:
+    mixed(tmp_path)
+    rows = scoreboard.rows(tmp_path)
+    assert scoreboard.counts(rows) == {"reproduced": 1, "not run yet": 1, "not yet written": 1}
+    assert scoreboard.counts(rows, Kind.CONTROL) == {"held": 2, "failed": 1, "not run yet": 1}
+    assert scoreboard.apart(rows) == {
+        "questions answered": "1 of 2", "controls held": "2 of 4", "identities that agree": "1 of 1",
+    }  # fmt: skip
+    lines = scoreboard.as_markdown(rows).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][2:] == [
+        "reproduced", "not run yet", "questions answered", "controls held", "identities that agree",
+    ]  # fmt: skip
+    assert cells[2][2:] == ["1", "0", "1 of 2", "2 of 3", "1 of 1"]
+    assert cells[3][2:] == ["0", "1", "", "0 of 1", ""]
+    assert cells[4][2:] == ["not yet written", "", "", "", ""]
+    text = scoreboard.as_text(rows)
+    told = "questions answered: 1 of 2; controls held: 2 of 3; identities that agree: 1 of 1"
+    assert text.splitlines()[0] == f"alpha (2021): 1 reproduced; {told}"
+    assert "(control, tier full)" in text and "(claim" not in text
+
+
+def test_the_rate_of_placebos_is_told(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim(f"A-{n}", headline=True) for n in range(4)]})
+    assert "Placebos called reproduced or yes: 0 of 0" in scoreboard.as_text(scoreboard.rows(root))
+    made = record(root, "alpha", "full", {f"A-{n}": BOTH for n in range(4)})
+    words = [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_JUDGED]
+    nothing = [Alternative(samples=(), mean=None, interval=None, verdict=word, reason="") for word in words]
+    pairs = zip(made.results, [*nothing, None], strict=True)
+    results = tuple(one.model_copy(update={"placebo": placebo}) for one, placebo in pairs)
+    save_record(made.model_copy(update={"results": results}), root / "results" / "full")
+    assert scoreboard.placebos(scoreboard.rows(root)) == (1, 2)
+
+
 def test_the_text_names_every_claim_once_and_the_total(tmp_path: Path) -> None:
     root = checkout(tmp_path, {"alpha": [claim("A-1"), claim("A-2")]})
     save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
     text = scoreboard.as_text(scoreboard.rows(root))
     assert text.count("A-1") == text.count("A-2") == 1
-    assert text.splitlines()[-1] == "All: 1 reproduced, 1 not run yet, 2 papers not yet written"
+    assert text.splitlines()[-2] == "All: 1 reproduced, 1 not run yet; 2 papers not yet written"
     assert "3.0 [1.0, 5.0] points" in text
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebook.ledger.claims import Claim
-from edgebook.ledger.wording import duration, estimate, number, paper_number, sampling
+from edgebook.ledger import Claim, judge
+from edgebook.ledger.record import ClaimResult
+from edgebook.ledger.wording import counts_from, duration, estimate, measured, number, paper_number, sampling, values
 
 FINITE = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False)
 
@@ -53,17 +54,56 @@ def test_estimates(mean: float | None, interval: tuple[float, float] | None, tex
     assert estimate(mean, interval, "x") == text
 
 
-def test_the_paper_column_keeps_numbers_directions_and_controls_apart() -> None:
+def test_the_paper_column_keeps_numbers_directions_and_other_kinds_apart() -> None:
     assert paper_number(claim(paper=200.0)) == "200 points"
+    assert paper_number(claim(paper=200.0, target=200, size="up to", tolerance=50)) == "up to 200 points"
     assert paper_number(claim()) == "above 0 points, no number"
     assert paper_number(claim(expects="negative")) == "below 0 points, no number"
     assert paper_number(claim(expects="equivalent")) == "no difference"
-    assert paper_number(claim(kind="control")) == "expected: above 0 points"
+    assert paper_number(claim(expects="equivalent", neutral=3)) == "equal to 3 points"
+    for kind in ("control", "question", "identity"):
+        assert paper_number(claim(kind=kind)) == "expected: above 0 points"
 
 
-def test_what_an_estimate_rests_on() -> None:
-    assert [sampling(claim(), n) for n in (0, 1, 8)] == ["no value", "1 seed", "8 seeds"]
-    assert sampling(claim(exact=True), 1) == "exact count"
+@pytest.mark.parametrize(("stated", "text"), [
+    ({}, "counts from ±1 point"), ({"margin": 0.5}, "counts from ±0.5 points"),
+    ({"neutral": -1, "margin": 0}, "counts from -1 points"),
+    ({"neutral": 1, "margin": 0.1, "unit": "times"}, "counts from 1 ± 0.1 times"),
+    ({"expects": "equivalent", "margin": 3}, "counts as equal within ±3 points"),
+    ({"expects": "equivalent", "neutral": 1, "margin": 0.2, "unit": "times"}, "counts as equal within 1 ± 0.2 times"),
+])  # fmt: skip
+def test_from_where_on_an_effect_counts(stated: dict, text: str) -> None:
+    assert counts_from(claim(**stated)) == text
+
+
+def judged(given: list, **stated: object) -> ClaimResult:
+    entry = claim(**stated)
+    found = judge(entry, given, "full")
+    same = {"gap": None, "holm_verdict": found.verdict, "alone": found.verdict}
+    return ClaimResult(claim=entry, samples=tuple(given), **found._asdict(), **same)
+
+
+SHARE = {"samples": "share", "unit": "%", "neutral": 50}
+NUMBER = {"kind": "identity", "samples": "exact"}
+
+
+@pytest.mark.parametrize(("found", "text", "basis"), [
+    (judged([]), "–", "no value"),
+    (judged([2.0]), "2 points", "1 seed"),
+    (judged([1.0, 1.2, 1.4, 1.6, 1.8, 2.0]), "1.50 [1.11, 1.89] points", "6 seeds"),
+    (judged([2.0] * 8), "2 points in 8 seeds", "8 seeds"),
+    (judged([9.0], **NUMBER), "9 points", "exact number"),
+    (judged([(50, 50)] * 8, **SHARE), "100.0 [99.1, 100.0] %", "400 of 400 in 8 seeds"),
+])  # fmt: skip
+def test_what_was_measured_and_what_it_rests_on(found: ClaimResult, text: str, basis: str) -> None:
+    assert (measured(found), sampling(found)) == (text, basis)
+
+
+def test_equal_values_stand_together_and_many_as_their_range() -> None:
+    assert values([1.0, 4.155, 1.0, 1.0], "times") == "1 times in 3 seeds, 4.16 in 1"
+    assert values([-2.0, 1000.0, -2.0]) == "-2 in 2 seeds, 1,000 in 1"
+    assert values([0.5]) == "0.500 in 1 seed"
+    assert values([0.1 * n for n in range(9)], "points") == "from 0 to 0.800 points"
 
 
 @given(st.floats(min_value=0, max_value=1e6))

@@ -6,12 +6,13 @@ import pytest
 
 from edgebook.__main__ import main
 from edgebook.ledger import Verdict, load_ledger
-from edgebook.ledger.record import ClaimResult, Hardware, Record, save_record
+from edgebook.ledger.record import ClaimResult, Hardware, Measured, Record, save_measured, save_record
 from edgebook.pages.check import check
 
 LEDGER = """
 title: A title
 cite: someone2020
+statements: [{says: It is so., tested_by: [A-1]}]
 claims:
   - &first
     id: A-1
@@ -92,7 +93,7 @@ def test_a_sound_checkout_has_no_problem(sound):
         ("_config.yml", "title: T", "titel: T", "did you mean 'title'"),
         ("_config.yml", "title: T", "title: [", "_config.yml is not YAML"),
         ("_config.yml", "title: T", "title: T\ntitle: U", "'title' stands twice"),
-        ("book/claims/toy.yml", "margin: 1", "margin: 1\n    kind: control", "toy.yml has only controls"),
+        ("book/claims/toy.yml", "margin: 1", "margin: 1\n    kind: control", "toy.yml has no claim"),
         ("notebooks/toy.ipynb", "assert seeds", "x = '<a id=\"a-1\"></a>'", '2 anchors <a id="a-1">'),
         ("notebooks/toy.ipynb", "[]", "[1]", "toy.ipynb: it is no valid notebook: "),
         ("notebooks/toy.ipynb", "null", "1", "has an execution count"),
@@ -134,6 +135,12 @@ PLANTED = [
     ("book/more.md", "More.", "_toc.yml does not name 'book/more'."),
     ("results/full/toy.txt", "", "results/full/toy.txt is no record."),
     ("results/full/toy.json", "{}", "toy.json is no valid record: notebook: Field required."),
+    (
+        "results/full/toy.json",
+        '{"schema_version": 1, "notebook": "toy"}',
+        "toy.json is no valid record: it is of an older form; make it anew: make record PAPER=toy.",
+    ),
+    ("results/full/toy.measured.json", "{}", "results/full/toy.measured.json is no record."),
     ("toy.ipynb", "{}", "toy.ipynb is a product of a run."),
 ]
 
@@ -147,8 +154,9 @@ def test_what_does_not_belong_there_is_named(sound, path, text, says):
 def test_a_record_must_be_of_its_notebook_at_tier_full_and_of_its_claims(sound):
     results = [
         ClaimResult(
-            claim=claim, samples=(), mean=None, interval=None, gap=None, p_value=None, verdict=Verdict.INCONCLUSIVE,
-            reason="", holm_verdict=Verdict.INCONCLUSIVE,
+            claim=claim, samples=(), mean=None, interval=None, method="none", effect=None, size=None, gap=None,
+            p_value=None, alone=Verdict.INCONCLUSIVE, verdict=Verdict.INCONCLUSIVE, reason="",
+            holm_verdict=Verdict.INCONCLUSIVE,
         )
         for claim in load_ledger("toy").claims
     ]  # fmt: skip
@@ -158,7 +166,11 @@ def test_a_record_must_be_of_its_notebook_at_tier_full_and_of_its_claims(sound):
         hardware=Hardware(cpu="", cores=1, gpu=None, platform=""),
     )  # fmt: skip
     path = save_record(record, sound.root / "results/full")
+    beside = save_measured(Measured(seeds=(0,), arms={}, results=({},)), path)
     assert check(sound.root) == []
+    beside.write_text("{}")
+    assert check(sound.root) == ["toy.measured.json is no valid file of what was measured: seeds: Field required."]
+    beside.unlink()
     path.write_text(path.read_text().replace("A-2", "A-3").replace('"full"', '"book"'))
     assert check(sound.root) == [
         "results/full/toy.json is a record of 'toy' at tier book.",

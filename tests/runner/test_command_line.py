@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from edgebook.__main__ import main
+from edgebook.ledger import start
+from edgebook.ledger.record import save_record
 from edgebook.notebooks import runner
 
 
@@ -77,6 +79,40 @@ def test_list_shows_wings_claims_and_tiers(toy, capsys):
     assert lines[lines.index("compression") + 1].split() == ["toy", "1", "claims,", "1", "controls"]
     assert lines[lines.index("compression") + 2].split() == ["quick", "seeds=1"]
     assert lines[lines.index("spiking") + 1].split() == ["later", "not", "yet", "written"]
+
+
+def test_list_names_the_kinds_that_there_are(toy, capsys):
+    kinds = ["identity", "question", "claim", "claim", "control", "question"]
+    entries = ", ".join(f"{{id: A-{number}, kind: {kind}}}" for number, kind in enumerate(kinds))
+    toy.write("book/claims/toy.yml", f"claims: [{entries}]\n")
+    assert main(["list"]) == 0
+    assert "2 claims, 2 questions, 1 controls, 1 identities" in capsys.readouterr().out
+
+
+def test_power_tells_the_seeds_that_would_decide(toy, capsys):
+    ledger = """title: T
+cite: t
+statements: [{says: S., tested_by: [A-1]}]
+claims:
+  - &one {id: A-1, says: S., where: text, measures: m, unit: points, expects: positive, margin: 1}
+  - {<<: *one, id: A-2}
+  - {<<: *one, id: A-3}
+"""
+    toy.write("book/claims/toy.yml", ledger)
+    toy.write("notebooks/tiers.yml", "toy: {full: {seeds: 8}}\n")
+    run = start("toy", {"tier": "full", "seeds": 8, "rate": 0.5})
+    open_ = [0.0, 2.0, 1.5, 3.5, 2.5, 1.0, 4.0, 1.5]
+    measured = {"A-1": lambda n: open_[n], "A-2": lambda n: 5.0 + n / 10, "A-3": lambda n: float(n == 3)}
+    save_record(run.judge(measured, run.seeds, scale="s"), toy.root / "results/full")
+    for words in (["power"], ["power", "toy"]):
+        assert main(words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[:3] for line in lines] == [
+            ["claim", "seeds", "needs"], ["A-1", "8", "10"], ["A-3", "8", "-"],
+        ]  # fmt: skip
+        assert lines[1].endswith("2.0 [0.9, 3.1] points")
+    assert main(["power", "later"]) == 2
+    assert capsys.readouterr().err == "There is no record of 'later'.\n"
 
 
 def test_list_imports_nothing_heavy(toy):

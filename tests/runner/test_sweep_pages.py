@@ -19,6 +19,7 @@ SWEEP = "says: W?\nnotebook: toy\ntier: full\ngrid: {seeds: [6, 8, 9], rate: [0.
 LEDGER = """
 title: Toys
 cite: toy2020
+statements: [{says: It is so., tested_by: [T-1]}]
 claims:
   - {id: T-1, says: More., where: text, measures: a - b, unit: points, expects: positive, margin: 1}
   - {id: T-2, says: On CIFAR., where: text, measures: m, unit: points, expects: positive, margin: 1, needs: [cifar10]}
@@ -113,6 +114,20 @@ def test_the_stage_has_the_page_its_figure_its_table_and_the_contents(toy, tmp_p
     assert alt.endswith("the lowest is 11 points at seeds=6, rate=0.5, the highest 19 points at seeds=9, rate=1.")
     ElementTree.parse(stage / "book/sweeps/toy-T-1.svg")
     assert (stage / "book/sweeps/toy.csv").read_bytes() == table.table_path("toy", ".csv").read_bytes()
+
+
+def test_statements_of_every_kind_have_a_section_where_the_file_names_none(toy, tmp_path, monkeypatch):
+    toy.write("notebooks/sweeps/toy.yml", SWEEP.replace("shows: [T-1, T-2]\n", ""))
+    one = next(iter(points_of("toy")))
+    begins = {"sweep": "toy", "notebook": "toy", "point": one.id} | one.values
+    ends = {"seconds": 1.0, "commit": "0123456789", "dirty": False, "fingerprint": "f"}
+    kinds = ["claim", "question", "control", "identity", "metric"]
+    rows = [begins | table._row(kind, kind.title(), samples=[1.0], value=1.0) | ends for kind in kinds]
+    monkeypatch.setattr(table, "rows_of", lambda sweep: rows)
+    table.write_table("toy")
+    write_pages(tmp_path)
+    sections = [line for line in (tmp_path / "book/sweeps/toy.md").read_text().splitlines() if line.startswith("## ")]
+    assert sections == ["## Claim", "## Question", "## Control", "## Identity"]
 
 
 def test_the_page_tells_what_failed_and_what_is_old(toy, tmp_path, monkeypatch):

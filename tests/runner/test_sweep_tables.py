@@ -18,6 +18,7 @@ SWEEP = "says: W?\nnotebook: toy\ntier: full\ngrid: {rate: [0.5, 1.0, 0.0]}\n"
 LEDGER = """
 title: Toys
 cite: toy2020
+statements: [{says: It is so., tested_by: [T-1]}]
 claims:
   - {id: T-1, says: More., where: text, measures: m, unit: points, expects: positive, margin: 1}
   - {id: T-2, says: On CIFAR., where: text, measures: m, unit: points, expects: positive, margin: 1, needs: [cifar10]}
@@ -25,9 +26,9 @@ claims:
 """
 CELLS = (
     "from edgebook import ledger\nfrom edgebook.ledger import save_metrics\nrun = ledger.start('toy', globals())",
-    "samples = {'T-1': [1 / rate + 0.1 * n for n in range(seeds)], 'T-3': [rate * n for n in range(seeds)]}",
-    "_ = run.save(run.record(samples, seeds=range(seeds), scale='toys'))\n"
-    "_ = save_metrics('toy', {'speed': 3 * rate, 'depth': samples['T-3']})",
+    "inverse = 1 / rate\nmeasured = {'T-1': lambda n: inverse + 0.1 * n, 'T-3': lambda n: rate * n}",
+    "_ = run.save(run.judge(measured, run.seeds, scale='toys'))\n"
+    "_ = save_metrics('toy', {'speed': 3 * rate, 'depth': [rate * n for n in run.seeds]})",
 )
 
 

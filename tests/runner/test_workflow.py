@@ -30,6 +30,9 @@ out.mkdir(parents=True, exist_ok=True)
 (out / f"{name}.ipynb").write_text(tier)
 if name != "data":
     (out / f"{name}.json").write_text(f"{tier} {os.environ.get('EDGEBOOK_RESUME')}")
+if pathlib.Path("measures").exists():
+    (out / f"{name}.measured.json").write_text(tier)
+    (out / f"{name}.metrics.json").write_text(tier)
 """
 
 
@@ -150,3 +153,9 @@ def test_a_verdict_grade_run_resumes_and_lands_in_results(flow):
     assert calls(flow, "quick")[1] == ["quick data", "quick one", "quick two"]
     flow.write("results/full/one.json", "another record")
     assert calls(flow, "quick", "record", config="paper=one")[1] == ["quick one"]
+
+
+def test_what_a_verdict_grade_run_measured_lands_beside_its_record(flow):
+    flow.write("measures", "")
+    assert calls(flow, "record", config="paper=one")[0].returncode == 0
+    assert sorted(path.name for path in (flow.root / "results/full").iterdir()) == ["one.json", "one.measured.json"]

@@ -1,8 +1,9 @@
 """Claims written before the run, verdicts computed after it."""
 
-from edgebook.ledger.claims import Claim, Ledger, Verdict, load_ledger
+from edgebook.ledger.claims import Claim, Ledger, load_ledger
 from edgebook.ledger.display import claims_table, verdict_lines
 from edgebook.ledger.judging import judge
 from edgebook.ledger.record import load_record
+from edgebook.ledger.rule import Verdict
 from edgebook.ledger.run import save_metrics, start
 from edgebook.ledger.statistics import mean_interval

@@ -6,27 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebook.ledger.claims import Verdict
-from edgebook.ledger.record import ClaimResult, Record, load_record
+from edgebook.ledger.record import ClaimResult, Record, load_record, records_in
+from edgebook.ledger.rule import Verdict
 from edgebook.ledger.scoreboard import commit_mark, hardware_line
 from edgebook.ledger.wording import duration, measured
 
-BEST_FIRST = (Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.INCONCLUSIVE, Verdict.CONTRADICTED)
-"""The one order of verdicts. The other two say that there is no verdict, which is not on this scale."""
+RANK = {
+    Verdict.REPRODUCED: 0, Verdict.DIRECTION_ONLY: 1, Verdict.DEPENDS: 2, Verdict.INCONCLUSIVE: 2,
+    Verdict.NOT_REPRODUCED: 3, Verdict.CONTRADICTED: 4,
+    Verdict.AGREES: 0, Verdict.DISAGREES: 4,
+}  # fmt: skip
+"""The order of words, the best first: of claims and of identities. Answers to questions and controls have none."""
 
 _GONE = "no longer there"
 _NEW = "not there"
 
 
 def worse(before: Verdict | None, after: Verdict | None) -> bool:
-    """Tell whether a verdict got worse: it went down the scale, or there was one and there is none any more.
+    """Tell whether a verdict got worse: it went down the order, or its claim is gone or can no longer be tested.
 
-    A first verdict is never worse than none, not even a contradiction: nothing was known before. None stands for a
-    record that does not have the claim.
+    A first verdict is never worse than none, not even a contradiction: nothing was known before. A run that is not
+    judged says nothing, and so is not worse. None stands for a record that does not have the claim.
     """
-    if before not in BEST_FIRST:
+    if before not in RANK:
         return False
-    return after not in BEST_FIRST or BEST_FIRST.index(after) > BEST_FIRST.index(before)
+    return after in (None, Verdict.NOT_TESTABLE) or (after in RANK and RANK[after] > RANK[before])
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,9 @@ class Change:
 
     @property
     def better(self) -> bool:
-        """Whether the verdict went up the scale."""
+        """Whether the verdict went up the order."""
         before, after = self._verdicts
-        return before in BEST_FIRST and after in BEST_FIRST and worse(after, before)
+        return after in RANK and before in RANK and worse(after, before)
 
     @property
     def apart(self) -> bool:
@@ -109,7 +113,7 @@ def compare_paths(before: Path, after: Path) -> tuple[str, bool]:
 def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
     if not (before.is_dir() and after.is_dir()):
         return [(before, after)]
-    names = sorted(path.name for path in before.glob("*.json") if not path.name.endswith(".metrics.json"))
+    names = [path.name for path in records_in(before)]
     if not names:
         raise FileNotFoundError(f"There is no record in {before}.")
     return [(before / name, after / name) for name in names]

@@ -12,6 +12,7 @@ from pathlib import Path
 from edgebook import notebooks
 from edgebook.ledger.record import (
     CODE_CHANGED,
+    ClaimResult,
     Confirmation,
     Record,
     full_record,
@@ -79,14 +80,16 @@ def _confirmable(notebook: str) -> Record:
 
 
 def _differing(before: Record, after: Record) -> dict[str, tuple[str, str]]:
-    """Return the claims whose first samples differ, with both as text."""
+    """Return the claims whose first samples differ, under a choice or for the placebo too, with both as text."""
     pairs = zip(before.results, after.results, strict=True)
-    firsts = {one.claim.id: (one.samples[:1], other.samples[:1]) for one, other in pairs}
-    return {claim: (_written(one), _written(other)) for claim, (one, other) in firsts.items() if one != other}
+    firsts = {one.claim.id: (_firsts(one), _firsts(other)) for one, other in pairs}
+    return {claim: (", ".join(one), ", ".join(other)) for claim, (one, other) in firsts.items() if one != other}
 
 
-def _written(samples: tuple[float, ...]) -> str:
-    return repr(samples[0]) if samples else "no value"
+def _firsts(result: ClaimResult) -> list[str]:
+    """Write a claim's first sample, then those of its alternatives."""
+    others = [*result.under.values(), *([result.placebo] if result.placebo else [])]
+    return [repr(one.samples[0]) if one.samples else "no value" for one in (result, *others)]
 
 
 def _note(record: Record, **changes: object) -> None:

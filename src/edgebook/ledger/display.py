@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
-from edgebook.ledger.claims import Claim, Verdict
+from edgebook.ledger.claims import Claim
+from edgebook.ledger.history import Turn, turns, was
 from edgebook.ledger.record import ClaimResult, Record, full_record, stale_reasons
-from edgebook.ledger.wording import measured, number, paper_number, sampling
+from edgebook.ledger.rule import Kind, Verdict
+from edgebook.ledger.wording import counts_from, measured, number, paper_number, sampling
 
 HOLM_FROM = 6
 COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
+KINDS = {Kind.CLAIM: "Claims", Kind.QUESTION: "Questions", Kind.CONTROL: "Controls", Kind.IDENTITY: "Identities"}
+"""What the statements of each kind are called, in the order in which they stand."""
+
 # Mid tones that stand out on white and on near-black; the words beside them carry the meaning.
+_GOOD, _PART, _OPEN, _BAD, _GREY = "#2e8b57", "#3b82c4", "#b7791f", "#c0504d", "#808890"
 _COLOURS = {
-    Verdict.REPRODUCED: "#2e8b57",
-    Verdict.DIRECTION_ONLY: "#3b82c4",
-    Verdict.INCONCLUSIVE: "#b7791f",
-    Verdict.CONTRADICTED: "#c0504d",
+    **dict.fromkeys((Verdict.REPRODUCED, Verdict.HELD, Verdict.AGREES), _GOOD),
+    **dict.fromkeys((Verdict.DIRECTION_ONLY, Verdict.YES, Verdict.NO, Verdict.OTHER_WAY), _PART),
+    **dict.fromkeys((Verdict.INCONCLUSIVE, Verdict.DEPENDS), _OPEN),
+    **dict.fromkeys((Verdict.NOT_REPRODUCED, Verdict.CONTRADICTED, Verdict.FAILED, Verdict.DISAGREES), _BAD),
 }
-_GREY = "#808890"
 _CELL = ' style="padding:.45em .7em;text-align:left;vertical-align:top;border-bottom:1px solid rgba(128,128,128,.3)"'
 
 
@@ -40,18 +45,18 @@ class VerdictLines:
 
 
 class ClaimsTable:
-    """A record's claims, drawn as HTML in a notebook or the book, and as text elsewhere."""
+    """A record's claims, grouped by kind, drawn as HTML in a notebook or the book, and as text elsewhere."""
 
-    def __init__(self, record: Record) -> None:
-        kinds = {"Claims": "claim", "Controls": "control"}
-        groups = {title: [one for one in record.results if one.claim.kind == kind] for title, kind in kinds.items()}
+    def __init__(self, record: Record, history: Mapping[str, list[Turn]]) -> None:
+        groups = {title: [one for one in record.results if one.claim.kind is kind] for kind, title in KINDS.items()}
         self._groups = {title: group for title, group in groups.items() if group}
+        self._history = history
         self._note = holm_note(record)
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col"{_CELL}>{name}</th>' for name in COLUMNS)
         note = f'<p class="eb-note">{escape(self._note)}</p>' if self._note else ""
-        bodies = "".join(_body(title, group) for title, group in self._groups.items())
+        bodies = "".join(self._body(title, group) for title, group in self._groups.items())
         return (
             '<div class="eb-claims" style="overflow-x:auto"><table class="eb-table" '
             'style="border-collapse:collapse;width:100%;font-size:.92em;line-height:1.45">'
@@ -63,14 +68,31 @@ class ClaimsTable:
         for title, group in self._groups.items():
             lines.append(title)
             for one in group:
-                lines.append(text_line(one.claim, one.verdict, one) + f" ({sampling(one.claim, len(one.samples))})")
+                lines.append(text_line(one.claim, one.verdict, one) + f" ({sampling(one)})")
                 lines.append(f"          {one.claim.says} Paper: {paper_number(one.claim)}.")
+                lines += [f"          {note}" for note in self._notes(one)]
         return "\n".join([*lines, *[self._note] * bool(self._note)])
+
+    def _notes(self, result: ClaimResult) -> list[str]:
+        return [*notes_on(result), *filter(None, [was(self._history.get(result.claim.id, []))])]
+
+    def _body(self, title: str, results: Iterable[ClaimResult]) -> str:
+        head = f'<tr class="eb-group"><th scope="colgroup" colspan="5"{_CELL}>{title}</th></tr>'
+        names = ((one, f"<strong>{escape(one.claim.id)}</strong> {escape(one.claim.says)}") for one in results)
+        rows = (
+            html_row(one.claim, one.verdict, one, name=name, notes=self._notes(one), cell=_CELL) for one, name in names
+        )
+        return f"<tbody>{head}{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody>"
 
 
 def claims_table(record: Record | None) -> ClaimsTable | str:
-    """Return the table of a record, to be shown as the last value of a notebook's cell; without one, a sentence."""
-    return "No run at tier full has been recorded yet." if record is None else ClaimsTable(record)
+    """Return the table of a record, to be shown as the last value of a notebook's cell; without one, a sentence.
+
+    That of a run at tier full also says what the words in its committed records were before.
+    """
+    if record is None:
+        return "No run at tier full has been recorded yet."
+    return ClaimsTable(record, turns(record.notebook) if record.tier == "full" else {})
 
 
 def verdict_lines(record: Record, *claims: str) -> VerdictLines:
@@ -96,27 +118,42 @@ def holm_note(record: Record) -> str:
     if len(record.results) < HOLM_FROM or tested == 0:
         return ""
     changed = [result for result in record.results if result.holm_verdict != result.verdict]
-    lead = f"Under Holm's correction over the {tested} verdicts that were decided by a test, "
+    lead = f"Under Holm's correction over all {tested} sampled statements of the page, "
     if not changed:
         return lead + "no verdict would change."
     changes = ", ".join(f"{result.claim.id} ({result.verdict} to {result.holm_verdict})" for result in changed)
     return f"{lead}{'these verdicts' if len(changed) > 1 else 'this verdict'} would change: {changes}."
 
 
+def notes_on(result: ClaimResult) -> list[str]:
+    """Return what stands beneath a verdict: what decided it, what it means for the paper, and what a placebo got."""
+    claim, notes = result.claim, [result.reason]
+    against = claim.speaks_against_the_paper
+    if result.verdict == against:
+        notes.append("speaks against the paper")
+    elif against is not None and result.verdict is not Verdict.NOT_JUDGED:
+        notes.append(f"would speak against the paper if it had {against}")
+    if result.placebo is not None:
+        notes.append(f"the placebo: {result.placebo.verdict}")
+    return notes
+
+
 def text_line(claim: Claim, verdict: str, result: ClaimResult | None) -> str:
     """Write a claim's id, verdict and measured value as the beginning of a line for a terminal."""
-    return f"  {claim.id:<7} {verdict:<24}" + (f"  {measured(result)}" if result else "")
+    return f"  {claim.id:<7} {verdict:<19}" + (f"  {measured(result)}" if result else "")
 
 
 def html_row(
     claim: Claim, verdict: str, result: ClaimResult | None, *, name: str, notes: Iterable[str], cell: str = ""
 ) -> str:
     """Draw the cells of a claim's row; ``name`` is the HTML of the first, and ``notes`` stand beneath the verdict."""
-    basis = small(sampling(claim, len(result.samples))) if result else ""
+    basis = f"{sampling(result)}; {counts_from(claim)}" if result else counts_from(claim)
+    reach = f"give or take {claim.tolerance:g}" if claim.target is not None else ""
+    written = escape(measured(result))
     cells = (
         name,
-        escape(paper_number(claim)) + small(claim.where),
-        escape(measured(result)).replace(", ", ",&nbsp;") + basis,
+        escape(paper_number(claim)) + small(reach) + small(claim.where),
+        (written.replace(", ", ",&nbsp;") if result and result.interval else written) + small(basis),
         escape(number(result.gap if result else None, sign=True)),
         badge(verdict) + "".join(map(small, notes)),
     )
@@ -137,16 +174,6 @@ def small(text: str) -> str:
     return f'<small style="display:block;opacity:.8">{escape(text)}</small>' if text else ""
 
 
-def _body(title: str, results: Iterable[ClaimResult]) -> str:
-    names = [f"<strong>{escape(one.claim.id)}</strong> {escape(one.claim.says)}" for one in results]
-    rows = [
-        html_row(one.claim, one.verdict, one, name=name, notes=[one.reason], cell=_CELL)
-        for one, name in zip(results, names, strict=True)
-    ]
-    head = f'<tr class="eb-group"><th scope="colgroup" colspan="5"{_CELL}>{title}</th></tr>'
-    return f"<tbody>{head}{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody>"
-
-
 def _first(source: str, result: ClaimResult) -> str:
     return (
         f"<strong>{escape(result.claim.id)}</strong> {badge(result.verdict)} "
@@ -160,4 +187,4 @@ def _beneath(row: tuple[str, ClaimResult]) -> str:
 
 
 def _numbers(result: ClaimResult) -> str:
-    return f"{measured(result)}, {sampling(result.claim, len(result.samples))}: {result.reason}"
+    return f"{measured(result)}, {sampling(result)}: {result.reason}"

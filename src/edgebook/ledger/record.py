@@ -8,11 +8,13 @@ import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue, model_validator
 
-from edgebook.ledger.claims import Claim, Strict, Verdict, load_ledger
+from edgebook.ledger.claims import Claim, Floor, Strict, load_ledger
+from edgebook.ledger.evidence import Method, Sample
+from edgebook.ledger.rule import Effect, Size, Verdict
 from edgebook.notebooks.files import read_model, write_whole
 from edgebook.notebooks.paths import project_root
 
@@ -23,18 +25,37 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-class ClaimResult(Strict):
-    """A claim as it stood in the ledger, its samples, and what was made of them."""
+class Alternative(Strict):
+    """A headline claim judged again: under another choice of ours, or for a method that does nothing."""
 
-    claim: Claim
-    samples: tuple[float, ...]
+    samples: tuple[Sample, ...]
     mean: float | None
     interval: tuple[float, float] | None
+    verdict: Verdict
+    reason: str
+
+
+class ClaimResult(Strict):
+    """A claim as it stood in the ledger, its samples, and what was made of them.
+
+    ``verdict`` holds under every choice in ``under``, and ``alone`` is the word without them.
+    """
+
+    claim: Claim
+    samples: tuple[Sample, ...]
+    mean: float | None
+    interval: tuple[float, float] | None
+    method: Method
+    effect: Effect | None
+    size: Size | None
     gap: float | None = Field(description="mean minus the paper's number, where the paper gives one")
     p_value: float | None
+    alone: Verdict
     verdict: Verdict
     reason: str
     holm_verdict: Verdict
+    under: dict[str, Alternative] = Field(default_factory=dict)
+    placebo: Alternative | None = None
 
 
 class Hardware(Strict):
@@ -63,7 +84,7 @@ class Confirmation(Strict):
 class Record(Strict):
     """Everything that is known of one run."""
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
     notebook: str
     title: str
     tier: str
@@ -71,6 +92,7 @@ class Record(Strict):
     parameters: dict[str, bool | int | float | str]
     seeds: tuple[int, ...]
     results: tuple[ClaimResult, ...]
+    floor: Floor | None = None
     commit: str | None
     dirty: bool
     fingerprint: str
@@ -79,6 +101,24 @@ class Record(Strict):
     seconds: float
     started: str
     confirmed: Confirmation | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_present_form(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("schema_version", 2) == 1:
+            raise ValueError(f"it is of an older form; make it anew: make record PAPER={given.get('notebook')}")
+        return given
+
+
+class Measured(Strict):
+    """What a run measured, beside its record: from it come figures, numbers in the prose, and what arms have learnt.
+
+    ``arms`` has a value for each seed, by arm and measure; ``results`` what the experiment gave for each seed.
+    """
+
+    seeds: tuple[int, ...]
+    arms: dict[str, dict[str, tuple[float, ...]]]
+    results: tuple[JsonValue, ...]
 
 
 def versions() -> dict[str, str]:
@@ -106,6 +146,22 @@ def save_record(record: Record, folder: Path) -> Path:
     return write_whole(folder / f"{record.notebook}.json", record.model_dump_json(indent=2) + "\n")
 
 
+def save_measured(measured: Measured, record: Path) -> Path:
+    """Write what was measured beside a record, as ``<notebook>.measured.json``."""
+    return write_whole(record.with_suffix(".measured.json"), measured.model_dump_json() + "\n")
+
+
+def full_measured(notebook: str, root: Path | None = None) -> Measured | None:
+    """Return what the committed run of a notebook measured, or None where there is none yet."""
+    path = (root or project_root()) / "results" / "full" / f"{notebook}.measured.json"
+    return read_model(path, Measured, path.name, "file of what was measured") if path.is_file() else None
+
+
+def records_in(folder: Path) -> list[Path]:
+    """Return the records of a folder, without what lies beside them."""
+    return [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
+
+
 def load_record(path: Path) -> Record:
     """Read a record; a `FileNotFoundError` where there is none, a `ValueError` names the first field that is wrong."""
     if not path.is_file():
@@ -122,8 +178,8 @@ def full_record(notebook: str, root: Path | None = None) -> Record | None:
 def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
     """Say why a record no longer speaks for the checkout; an empty list means that it does.
 
-    Compared are the fingerprint of the notebook's code and of the kernels that it uses, the claims in
-    the ledger, and the parameters that its tier has now; a seed that was run again and differed counts too.
+    Compared are the fingerprint of the notebook's code and of the kernels that it uses, the claims, choices and floor
+    in the ledger, and the parameters that its tier has now; a seed that was run again and differed counts too.
     """
     from edgebook import notebooks
     from edgebook.notebooks import sources
@@ -136,7 +192,10 @@ def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
     reasons = []
     if sources.fingerprint(path) != record.fingerprint:
         reasons.append(CODE_CHANGED)
-    if load_ledger(record.notebook, root).claims != tuple(result.claim for result in record.results):
+    ledger = load_ledger(record.notebook, root)
+    under = [{choice.name for choice in ledger.choices if claim.id in choice.claims} for claim in ledger.claims]
+    asked = (ledger.floor, *zip(ledger.claims, under, strict=True))
+    if asked != (record.floor, *((result.claim, {*result.under}) for result in record.results)):
         reasons.append("the ledger has changed")
     if notebooks.resolve(record.notebook, record.tier, {}) != record.parameters:
         reasons.append(f"its parameters are not those of tier {record.tier}")

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from edgebook import notebooks
 from edgebook.ledger.claims import Ledger, load_ledger
-from edgebook.ledger.judging import holm_verdicts, judge
-from edgebook.ledger.record import ClaimResult, Record, full_record, hardware, save_record, versions
+from edgebook.ledger.evidence import Sample
+from edgebook.ledger.record import Measured, Record, full_record, hardware, save_measured, save_record, versions
+from edgebook.ledger.results import judge_all
 from edgebook.notebooks import sources
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root, revision
@@ -42,6 +43,7 @@ class Run:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock = time.perf_counter()
         self._seconds_before = 0.0
+        self._measured: Measured | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -97,20 +99,62 @@ class Run:
 
     def judge(
         self,
-        measured: Mapping[str, Callable[[Any], float]],
+        measured: Mapping[str, Callable[[Any], Sample]],
         results: Sequence[Any],
         *,
         scale: str,
         exact: Mapping[str, float] | None = None,
+        arms: Callable[[Any], Mapping[str, Mapping[str, float]]] | None = None,
+        under: Mapping[str, Sequence[Any]] | None = None,
+        placebo: Sequence[Any] | None = None,
     ) -> Record:
-        """Judge every claim from what each of `seeds` gave, in their order; see `record`.
+        """Judge every claim from what each of `seeds` gave, in their order, and return the record, not yet written.
 
-        ``measured`` has for each claim's id what maps one seed's result to the value of the claim, and ``exact`` the
-        counts that are the same for every seed.
+        Parameters
+        ----------
+        measured : mapping
+            For each claim's id what maps one seed's result to the sample of the claim.
+        results : sequence
+            What each seed gave.
+        scale : str
+            Data and size in a few words.
+        exact : mapping, optional
+            Numbers that are the same for every seed, for the identities that declare one.
+        arms : callable, optional
+            Maps one seed's result to ``{arm: {measure: value}}``: what each arm reached, for the ledger's floor and for
+            the file of what was measured, which then lies beside the record and holds the results too; they must be
+            JSON.
+        under : mapping, optional
+            For each choice that the ledger declares what each seed gave under it, for the claims that it names.
+        placebo : sequence, optional
+            What each seed gave for a method that is known to do nothing, for the headline claims.
         """
-        samples = {claim: [float(value(result)) for result in results] for claim, value in measured.items()}
-        samples |= {claim: [float(value)] for claim, value in (exact or {}).items()}
-        return self.record(samples, seeds=self.seeds, scale=scale)
+        levels = _by_arm([arms(result) for result in results]) if arms else {}
+        floor = self.ledger.floor
+        choices = {choice.name: choice.claims for choice in self.ledger.choices}
+
+        def samples(of: Sequence[Any], claims: Iterable[str]) -> dict[str, list[Sample]]:
+            return {claim: [measured[claim](one) for one in of] for claim in claims if claim in measured}
+
+        counts = {claim: [float(value)] for claim, value in (exact or {}).items()}
+        headlines = [claim.id for claim in self.ledger.headlines]
+        found = judge_all(
+            self.ledger,
+            samples(results, measured) | counts,
+            self.tier,
+            under={name: samples(of, choices.get(name, ())) for name, of in (under or {}).items()},
+            placebo=samples(placebo, headlines) if placebo is not None else {},
+            levels={arm: values[floor.measure] for arm, values in levels.items() if floor and floor.measure in values},
+        )
+        self._measured = Measured(seeds=tuple(self.seeds), arms=levels, results=tuple(results)) if arms else None
+        commit, dirty = revision(self._root)
+        return Record(
+            notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
+            parameters=self.parameters, seeds=tuple(self.seeds), results=found, floor=floor,
+            commit=commit, dirty=dirty, fingerprint=self._fingerprint,
+            versions=versions(), hardware=hardware(),
+            seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
+        )  # fmt: skip
 
     def recorded(self) -> Record | None:
         """Return the committed run at tier full, or None where there is none yet."""
@@ -132,42 +176,21 @@ class Run:
                 assert found == verdict, f"The prose says that {claim} is '{verdict}', the recorded run '{found}'."
         self.save(record)
 
-    def record(self, samples: Mapping[str, Sequence[float]], *, seeds: Sequence[int], scale: str) -> Record:
-        """Judge every claim of the ledger and return the record, not yet written.
-
-        ``samples`` has for each claim's id one paired value per seed, or one count for an exact claim; ``scale`` says
-        data and size in a few words. Samples that belong to no claim are a `ValueError`, and so is a claim without
-        samples, unless this tier cannot test it (its ``needs``).
-        """
-        claims = self.ledger.claims
-        unknown = sorted(set(samples) - {claim.id for claim in claims})
-        missing = [claim.id for claim in claims if claim.id not in samples and not claim.needs]
-        if unknown or missing:
-            raise ValueError(f"Samples and ledger differ: no claim for {unknown}, no samples for {missing}.")
-        judgements = [judge(claim, samples.get(claim.id, ()), self.tier) for claim in claims]
-        results = [
-            ClaimResult(
-                claim=claim,
-                samples=tuple(float(value) for value in samples.get(claim.id, ())),
-                gap=None if claim.paper is None or judged.mean is None else judged.mean - claim.paper,
-                holm_verdict=after_holm,
-                **judged._asdict(),
-            )
-            for claim, judged, after_holm in zip(claims, judgements, holm_verdicts(judgements), strict=True)
-        ]
-        commit, dirty = revision(self._root)
-        return Record(
-            notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
-            parameters=self.parameters, seeds=tuple(seeds), results=tuple(results),
-            commit=commit, dirty=dirty, fingerprint=self._fingerprint,
-            versions=versions(), hardware=hardware(),
-            seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
-        )  # fmt: skip
-
     def save(self, record: Record) -> Path:
-        """Write the record to ``EDGEBOOK_OUT``, or to ``_build/runs/<tier>`` of the checkout."""
+        """Write the record, and beside it what was measured, to ``EDGEBOOK_OUT`` or ``_build/runs/<tier>``."""
         folder = os.environ.get("EDGEBOOK_OUT")
-        return save_record(record, Path(folder) if folder else self._root / "_build" / "runs" / self.tier)
+        path = save_record(record, Path(folder) if folder else self._root / "_build" / "runs" / self.tier)
+        if self._measured is not None:
+            save_measured(self._measured, path)
+        return path
+
+
+def _by_arm(found: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, list[float]]]:
+    """Turn what each seed has of each arm into lists over seeds."""
+    return {
+        arm: {measure: [float(one[arm][measure]) for one in found] for measure in measures}
+        for arm, measures in (found[0] if found else {}).items()
+    }
 
 
 def start(notebook: str, namespace: Mapping[str, Any]) -> Run:

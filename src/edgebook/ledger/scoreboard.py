@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from edgebook.ledger.claims import Claim, Verdict, ledger_path, load_ledger
+from edgebook.ledger.claims import Claim, ledger_path, load_ledger
 from edgebook.ledger.display import text_line
 from edgebook.ledger.papers import Paper, load_papers
 from edgebook.ledger.record import ClaimResult, Hardware, Record, full_record, load_record, stale_reasons
+from edgebook.ledger.rule import Kind, Verdict
 from edgebook.notebooks.paths import project_root
 
 NOT_RUN = "not run yet"
 NOT_WRITTEN = "not yet written"
 VERDICTS = (*(str(verdict) for verdict in Verdict), NOT_RUN, NOT_WRITTEN)
+# What a summary counts of the kinds that are no claims, and under which heading.
+_APART = {
+    Kind.QUESTION: ("questions answered", {Verdict.YES, Verdict.NO, Verdict.OTHER_WAY}),
+    Kind.CONTROL: ("controls held", {Verdict.HELD}),
+    Kind.IDENTITY: ("identities that agree", {Verdict.AGREES}),
+}
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,29 @@ def find_record(name: str, root: Path, executed: Path) -> Record | None:
     return full_record(name, root) or (load_record(path) if path.is_file() else None)
 
 
-def counts(rows: Iterable[Row]) -> dict[str, int]:
-    """Count the verdicts of some rows, in the order of `VERDICTS`, leaving out those that are not there."""
-    found = Counter(row.verdict for row in rows)
+def counts(rows: Iterable[Row], kind: Kind = Kind.CLAIM) -> dict[str, int]:
+    """Count the verdicts of the claims, or of another kind, in the order of `VERDICTS`, without those not there.
+
+    A paper that is not yet written counts among the claims.
+    """
+    found = Counter(row.verdict for row in rows if (row.claim.kind if row.claim else Kind.CLAIM) is kind)
     return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+
+
+def apart(rows: Sequence[Row]) -> dict[str, str]:
+    """Say for each kind but claims how many came out as hoped, of how many, as in ``{"controls held": "3 of 5"}``."""
+    found = {name: (counts(rows, kind), words) for kind, (name, words) in _APART.items()}
+    return {
+        name: f"{sum(n for word, n in of.items() if word in words)} of {sum(of.values())}"
+        for name, (of, words) in found.items() if of
+    }  # fmt: skip
+
+
+def placebos(rows: Iterable[Row]) -> tuple[int, int]:
+    """Count the placebos that were called reproduced or yes, and all that were judged."""
+    found = [row.result.placebo.verdict for row in rows if row.result and row.result.placebo]
+    judged = [word for word in found if word is not Verdict.NOT_JUDGED]
+    return sum(word in (Verdict.REPRODUCED, Verdict.YES) for word in judged), len(judged)
 
 
 def by_paper(rows: Sequence[Row]) -> list[tuple[Paper, list[Row]]]:
@@ -84,46 +110,58 @@ def commit_mark(commit: str | None, dirty: bool) -> str:
     return f"{short} (dirty)" if dirty else short
 
 
-def counted(found: dict[str, int]) -> str:
-    """Write verdict counts in a line, as in "3 reproduced, 1 inconclusive"."""
-    return ", ".join(verdict if verdict == NOT_WRITTEN else f"{n} {verdict}" for verdict, n in found.items())
+def counted(rows: Sequence[Row]) -> str:
+    """Write counts in a line, as in "3 reproduced, 1 inconclusive; controls held: 2 of 3"."""
+    words = ", ".join(verdict if verdict == NOT_WRITTEN else f"{n} {verdict}" for verdict, n in counts(rows).items())
+    return "; ".join([words, *(f"{name}: {of}" for name, of in apart(rows).items())])
 
 
 def as_text(rows: Sequence[Row]) -> str:
     """Write the scoreboard for a terminal: a heading per paper, a line per claim, a total."""
     lines: list[str] = []
     for paper, group in by_paper(rows):
-        lines.append(f"{paper.name} ({paper.year}): {counted(counts(group))}")
+        lines.append(f"{paper.name} ({paper.year}): {counted(group)}")
         lines += [f"  stale: {'; '.join(reasons)}" for reasons in {row.stale for row in group if row.stale}]
         lines += [f"  confirmed: {said}" for said in {row.confirmed for row in group if row.confirmed}]
         lines += [_text_line(row) for row in group if row.claim]
-    return "\n".join([*lines, "", f"All: {counted_all(rows)}"])
+    return "\n".join([*lines, "", f"All: {counted_all(rows)}", placebo_line(rows)])
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Write the scoreboard in short as a Markdown table: one line per paper, one column per verdict met."""
-    met = [verdict for verdict in VERDICTS if any(row.verdict == verdict for row in rows) and verdict != NOT_WRITTEN]
-    lines = ["| Paper | Year | " + " | ".join(met or ["claims"]) + " |", "|---|---|" + "--:|" * max(1, len(met))]
+    """Write the scoreboard in short as a Markdown table: one line per paper, one column per word that claims met.
+
+    Questions, controls and identities stand apart, a column for each kind that there is.
+    """
+    met = [verdict for verdict in counts(rows) if verdict != NOT_WRITTEN]
+    others = list(apart(rows))
+    heads = [*(met or ["claims"]), *others]
+    lines = ["| Paper | Year | " + " | ".join(heads) + " |", "|---|---|" + "--:|" * len(heads)]
     for paper, group in by_paper(rows):
-        found = counts(group)
+        found, beside = counts(group), apart(group)
         if NOT_WRITTEN in found:
-            cells = [NOT_WRITTEN] + [""] * (max(1, len(met)) - 1)
+            cells = [NOT_WRITTEN] + [""] * (len(heads) - 1)
         else:
-            cells = [str(found.get(verdict, 0)) for verdict in met]
+            cells = [str(found.get(verdict, 0)) for verdict in met] + [beside.get(name, "") for name in others]
         lines.append(f"| {paper.short} | {paper.year} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def counted_all(rows: Sequence[Row]) -> str:
-    """Write the total over all papers: claims per verdict, then the papers still to be written."""
-    found = counts(rows)
-    missing = found.pop(NOT_WRITTEN, 0)
-    parts = [counted(found)] * bool(found) + [f"{missing} papers {NOT_WRITTEN}"] * bool(missing)
-    return ", ".join(parts)
+    """Write the total over all papers: claims per verdict, the other kinds, and the papers still to be written."""
+    written = [row for row in rows if row.verdict != NOT_WRITTEN]
+    missing = len(rows) - len(written)
+    return "; ".join([counted(written)] * bool(written) + [f"{missing} papers {NOT_WRITTEN}"] * bool(missing))
+
+
+def placebo_line(rows: Sequence[Row]) -> str:
+    """Say how often a method that does nothing was called reproduced or yes."""
+    passed, judged = placebos(rows)
+    return f"Placebos called reproduced or yes: {passed} of {judged}"
 
 
 def _text_line(row: Row) -> str:
-    notes = [f"tier {row.record.tier}"] if row.record else []
+    notes = [row.claim.kind] * (row.claim.kind is not Kind.CLAIM)
+    notes += [f"tier {row.record.tier}"] if row.record else []
     notes += [f"with Holm: {row.holm}"] * bool(row.holm)
     return (text_line(row.claim, row.verdict, row.result) + f"  ({', '.join(notes)})" * bool(notes)).rstrip()
 

@@ -97,7 +97,8 @@ def equivalence_p_value(samples: Sequence[float], margin: float) -> float:
 
 def lies_above(value: float, bound: float) -> bool:
     """Tell whether a value lies above a bound by more than rounding, which else would decide."""
-    return bool(value - bound > _ROUNDING * max(abs(value), abs(bound)))
+    size = max(abs(value), abs(bound))
+    return bool(value > bound if math.isinf(size) else value - bound > _ROUNDING * size)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

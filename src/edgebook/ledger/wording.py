@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
 from edgebook.ledger.claims import Claim
 from edgebook.ledger.record import ClaimResult
+from edgebook.ledger.rule import Kind
 
 NOTHING = "–"
 _TINY = 1e-4  # below it a number is written with an exponent
+_MOST_VALUES = 8  # that are listed one by one
 
 
 def number(value: float | None, decimals: int | None = None, sign: bool = False) -> str:
@@ -50,28 +54,65 @@ def estimate(mean: float | None, interval: tuple[float, float] | None, unit: str
     return f"{number(mean, decimals)} [{low}, {high}]{tail}"
 
 
+def values(samples: Sequence[float], unit: str = "") -> str:
+    """Write samples that have no interval as they are, equal ones together.
+
+    >>> values([1.0, 1.0, 4.155, 1.0], "times")
+    '1 times in 3 seeds, 4.16 in 1'
+    """
+    found = sorted(Counter(map(number, sorted(samples))).items(), key=lambda one: float(one[0].replace(",", "")))
+    if len(found) > _MOST_VALUES:
+        return f"from {found[0][0]} to {found[-1][0]} {unit}".strip()
+    (first, count), *others = found
+    lead = f"{first} {unit}".strip() + f" in {count} seed{'s' if count != 1 else ''}"
+    return ", ".join([lead, *(f"{value} in {count}" for value, count in others)])
+
+
 def measured(result: ClaimResult | None) -> str:
-    """Write what a run measured for a claim."""
-    return NOTHING if result is None else estimate(result.mean, result.interval, result.claim.unit)
+    """Write what a run measured for a claim: its estimate and interval, or the values where there is none."""
+    if result is None:
+        return NOTHING
+    if result.method == "values":
+        return values(result.samples, result.claim.unit)
+    return estimate(result.mean, result.interval, result.claim.unit)
 
 
-def sampling(claim: Claim, samples: int) -> str:
-    """Say how many values an estimate rests on."""
-    if samples == 0:
+def sampling(result: ClaimResult) -> str:
+    """Say what an estimate rests on."""
+    count = len(result.samples)
+    if count == 0:
         return "no value"
-    if claim.exact and samples == 1:
-        return "exact count"
-    return f"{samples} seed" + ("s" if samples != 1 else "")
+    if result.claim.samples == "exact":
+        return "exact number"
+    seeds = f"{count} seed" + ("s" if count != 1 else "")
+    if result.claim.samples == "share":
+        hits, trials = (sum(sample[which] for sample in result.samples) for which in (0, 1))
+        return f"{hits:,} of {trials:,} in {seeds}"
+    return seeds
+
+
+def counts_from(claim: Claim) -> str:
+    """Say from where on an effect counts, or up to where a difference counts as none."""
+    unit = claim.unit.replace("points", "point") if claim.margin == 1 else claim.unit
+    if claim.neutral == 0:
+        reach = f"±{claim.margin:g} {unit}"
+    elif claim.margin == 0:
+        reach = f"{claim.neutral:g} {claim.unit}"
+    else:
+        reach = f"{claim.neutral:g} ± {claim.margin:g} {claim.unit}"
+    return f"counts as equal within {reach}" if claim.expects == "equivalent" else f"counts from {reach}"
 
 
 def paper_number(claim: Claim) -> str:
-    """Write the paper's own number, or say that it gives only a direction, or none because it is our control."""
+    """Write the paper's own number with its size, or which side is expected where it gives none or is not asked."""
+    if claim.target is not None:
+        return f"{claim.size} {claim.target:,g} {claim.unit}".strip()
     if claim.paper is not None:
         return f"{number(claim.paper)} {claim.unit}".strip()
     neutral = f"{number(claim.neutral)} {claim.unit}".strip()
-    sides = {"positive": f"above {neutral}", "negative": f"below {neutral}", "equivalent": "no difference"}
-    side = sides[claim.expects]
-    if claim.kind == "control":
+    sides = {"positive": f"above {neutral}", "negative": f"below {neutral}", "equivalent": f"equal to {neutral}"}
+    side = "no difference" if claim.expects == "equivalent" and claim.neutral == 0 else sides[claim.expects]
+    if claim.kind is not Kind.CLAIM:
         return f"expected: {side}"
     return side if claim.expects == "equivalent" else f"{side}, no number"
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgebook.ledger.claims import Claim, ledger_path, load_ledger
+from edgebook.ledger.rule import Kind
 from edgebook.ledger.wording import estimate
 from edgebook.pages import sweep_figures
 from edgebook.pages.sweep_figures import written
@@ -58,7 +59,7 @@ def _page(name: str, folder: Path) -> str:
     text = table_path(name, ".csv")
     if text.is_file():
         shutil.copy2(text, folder / text.name)
-        parts.append(f"Every value of every claim, control and metric is in {{download}}`the table <{text.name}>`.")
+        parts.append(f"Every value of every statement and metric is in {{download}}`the table <{text.name}>`.")
     for claim in sweep.shows or _claims_in(rows):
         parts += _section(name, sweep, claim, [row for row in rows if row["claim"] == claim], folder)
     return "\n\n".join(parts) + "\n"
@@ -92,8 +93,8 @@ def _state(name: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _claims_in(rows: Sequence[Row]) -> list[str]:
-    """Return the claims of a table, or its metrics where it has no claim."""
-    kinds = ("claim", "control") if any(row["kind"] == "claim" for row in rows) else ("metric",)
+    """Return the statements of a table, or its metrics where it has no claim."""
+    kinds = tuple(Kind) if any(row["kind"] == Kind.CLAIM for row in rows) else ("metric",)
     return list(dict.fromkeys(row["claim"] for row in rows if row["kind"] in kinds))
 
 

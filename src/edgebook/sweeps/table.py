@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from edgebook import notebooks
-from edgebook.ledger.judging import MINIMUM_SEEDS
+from edgebook.ledger.evidence import MINIMUM_SEEDS
 from edgebook.ledger.statistics import mean_interval
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
@@ -23,14 +23,14 @@ Row = dict[str, Any]
 _TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 _BEFORE = {"sweep": pa.string(), "notebook": pa.string(), "point": pa.string()}
 _AFTER = {
-    "kind": pa.string(),  # claim, control, metric, failure, or nothing where a notebook records nothing
+    "kind": pa.string(),  # of the statement; or metric, failure, or nothing where a notebook records nothing
     "claim": pa.string(),  # id of the claim or name of the metric
     "unit": pa.string(),
     "samples": pa.int64(),
-    "value": pa.float64(),  # mean over the seeds
-    "low": pa.float64(),  # 95 % interval of the mean
+    "value": pa.float64(),  # mean over the seeds, or their median where there is no interval
+    "low": pa.float64(),  # 95 % interval
     "high": pa.float64(),
-    "verdict": pa.string(),  # of a claim or control; "failed" for a failure
+    "verdict": pa.string(),  # of a statement; "failed" for a failure
     "reason": pa.string(),
     "seconds": pa.float64(),  # of the whole point, on the clock
     "commit": pa.string(),

@@ -10,7 +10,8 @@ from typing import Any
 from edgebook import notebooks
 from edgebook.ledger.claims import Ledger, load_ledger
 from edgebook.ledger.papers import load_papers
-from edgebook.ledger.record import load_record
+from edgebook.ledger.record import full_measured, load_record, records_in
+from edgebook.ledger.rule import Kind
 
 _ANCHOR = re.compile(r"<a\s+id=\"([^\"]+)\"")
 
@@ -56,8 +57,8 @@ def across_papers(root: Path) -> Iterator[str]:
     """Yield ledgers without a claim of their paper's, and ids of claims that two papers share."""
     owners: dict[str, str] = {}
     for name, ledger in _ledgers(root):
-        if not any(claim.kind == "claim" for claim in ledger.claims):
-            yield f"book/claims/{name}.yml has only controls, and no claim."
+        if not any(claim.kind is Kind.CLAIM for claim in ledger.claims):
+            yield f"book/claims/{name}.yml has no claim, only statements of other kinds."
         for claim in ledger.claims:
             owner = owners.setdefault(claim.id.lower(), name)
             if owner != name:
@@ -67,10 +68,13 @@ def across_papers(root: Path) -> Iterator[str]:
 def records(root: Path) -> Iterator[str]:
     """Yield what is no verdict-grade record, or no longer belongs to a notebook and its claims."""
     ledgers = dict(_ledgers(root))
+    known = records_in(root / "results" / "full")
     for path in sorted(root.glob("results/full/*")):
-        if path.suffix != ".json":
-            yield f"results/full/{path.name} is no record."
-            continue
+        if path not in known:
+            name = path.name.removesuffix(".measured.json")
+            beside = path.with_name(f"{name}.json") in known and name != path.name
+            yield from refusal(full_measured, name, root) if beside else [f"results/full/{path.name} is no record."]
+    for path in known:
         record, refused = read(load_record, path)
         yield from refused
         if record is None:

@@ -1,0 +1,53 @@
+"""How many seeds would decide what is open, if mean and spread stayed as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from edgebook.ledger.claims import Claim
+from edgebook.ledger.evidence import CONFIDENCE, MINIMUM_SEEDS, Sample, weigh
+from edgebook.ledger.record import full_record, records_in
+from edgebook.ledger.rule import Effect, Verdict, effect_of
+from edgebook.ledger.wording import measured
+from edgebook.notebooks.paths import project_root
+
+MOST_SEEDS = 1000
+
+
+def seeds_to_decide(claim: Claim, samples: Sequence[Sample]) -> int | None:
+    """Return the fewest seeds whose interval would decide the effect, with the mean and spread of these samples.
+
+    None where more than a thousand would not, and where the spread is not known: for shares, for fewer than two values,
+    and for samples that are judged by their ranks. It is a guide for planning: mean and spread of a few seeds are
+    themselves uncertain.
+    """
+    if claim.samples != "seeds" or len(samples) < 2 or weigh(claim, samples).method == "values":
+        return None
+    from scipy import special
+
+    mean, spread = fmean(samples), stdev(samples)
+    for seeds in range(MINIMUM_SEEDS, MOST_SEEDS + 1):
+        half = special.stdtrit(seeds - 1, 0.5 + CONFIDENCE / 2) * spread / math.sqrt(seeds)
+        if effect_of(claim, mean - half, mean + half) is not Effect.OPEN:
+            return seeds
+    return None
+
+
+def as_text(papers: Sequence[str] = ()) -> str:
+    """Write a table of what is inconclusive in the records of some papers, by default of all, with the seeds it needs.
+
+    A `ValueError` where a paper has no record.
+    """
+    names = papers or [path.stem for path in records_in(project_root() / "results" / "full")]
+    lines = [f"{'claim':<7} {'seeds':>5} {'needs':>6}  measured"]
+    for name in names:
+        record = full_record(name)
+        if record is None:
+            raise ValueError(f"There is no record of '{name}'.")
+        for one in record.results:
+            if one.verdict is Verdict.INCONCLUSIVE:
+                needs = seeds_to_decide(one.claim, one.samples) or "-"
+                lines.append(f"{one.claim.id:<7} {len(one.samples):>5} {needs:>6}  {measured(one)}")
+    return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""All claims of a page judged together: what must be there, choices, placebo, what has not learnt, Holm."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgebook.ledger import Ledger, Verdict
+from edgebook.ledger.judging import judge
+from edgebook.ledger.results import judge_all
+
+CLAIM = {"says": "More.", "where": "abstract", "measures": "a - b", "unit": "points", "expects": "positive",
+         "margin": 1.0}  # fmt: skip
+GAIN = {"name": "gain", "says": "A gain of 4 instead of 3.", "claims": ["T-1"]}
+FLOOR = {"measure": "accuracy", "chance": 10.0, "beyond": 5.0}
+
+
+def ledger(*claims: dict, **parts: object) -> Ledger:
+    given = [{**CLAIM, "id": f"T-{n}", **claim} for n, claim in enumerate(claims or ({},), start=1)]
+    return Ledger(title="T", cite="t", statements=[{"says": "S.", "tested_by": ["T-1"]}], claims=given, **parts)
+
+
+def around(mean: float, spread: float = 0.1) -> list[float]:
+    return [mean + spread * (2 * i / 7 - 1) for i in range(8)]
+
+
+def results(found: Ledger, samples: dict, tier: str = "full", **more: dict) -> dict:
+    given = {"under": {}, "placebo": {}, "levels": {}} | more
+    return {result.claim.id: result for result in judge_all(found, samples, tier, **given)}
+
+
+HEAD = ledger({"headline": True}, {}, choices=[GAIN])
+SAMPLES = {"T-1": around(2), "T-2": around(0)}
+WHOLE = {"under": {"gain": {"T-1": around(2)}}, "placebo": {"T-1": around(0)}}
+
+
+@pytest.mark.parametrize(
+    ("found", "samples", "more", "says"),
+    [
+        (ledger({}, {}), {"T-1": around(2)}, {}, r"samples: missing \['T-2'\], not in the ledger \[\]"),
+        (ledger(), {"T-1": around(2), "T-9": [1.0]}, {}, r"samples: missing \[\], not in the ledger \['T-9'\]"),
+        (HEAD, SAMPLES, {"placebo": WHOLE["placebo"]}, r"choices: missing \['gain'\]"),
+        (HEAD, SAMPLES, WHOLE | {"under": {"gain": {}}}, r"samples under 'gain': missing \['T-1'\]"),
+        (
+            HEAD,
+            SAMPLES,
+            WHOLE | {"under": {"gain": SAMPLES}},
+            r"under 'gain': missing \[\], not in the ledger \['T-2'\]",
+        ),
+        (HEAD, SAMPLES, WHOLE | {"under": WHOLE["under"] | {"luck": {}}}, r"not in the ledger \['luck'\]"),
+        (HEAD, SAMPLES, {"under": WHOLE["under"]}, r"placebo samples: missing \['T-1'\]"),
+        (HEAD, SAMPLES, WHOLE | {"placebo": SAMPLES}, r"placebo samples: missing \[\], not in the ledger \['T-2'\]"),
+        (ledger({"learnt": ["dense"]}, floor=FLOOR), {"T-1": around(2)}, {}, "whether dense have learnt"),
+    ],
+)
+def test_what_is_missing_or_belongs_to_nothing_is_named(found: Ledger, samples: dict, more: dict, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        results(found, samples, **more)
+
+
+def test_what_this_tier_cannot_test_may_be_without_samples() -> None:
+    found = results(ledger({}, {"needs": ["robot"]}), {"T-1": around(2)})
+    assert (found["T-2"].verdict, found["T-2"].samples) == (Verdict.NOT_TESTABLE, ())
+
+
+def test_a_headline_without_choices_needs_no_placebo_and_may_have_one() -> None:
+    plain = ledger({"headline": True})
+    assert results(plain, {"T-1": around(2)})["T-1"].placebo is None
+    assert results(plain, {"T-1": around(2)}, placebo={"T-1": around(2)})["T-1"].placebo.verdict == "reproduced"
+
+
+def test_a_result_is_what_judging_the_claim_alone_gives() -> None:
+    found = results(ledger({"paper": 5.0}), {"T-1": around(2)})["T-1"]
+    alone = judge(found.claim, around(2), "full")
+    assert (found.mean, found.interval, found.verdict, found.reason) == (
+        alone.mean, tuple(alone.interval), alone.verdict, alone.reason,
+    )  # fmt: skip
+    assert found.gap == pytest.approx(-3)
+    assert (found.alone, found.holm_verdict, found.under, found.placebo) == (alone.verdict, alone.verdict, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict", "says"),
+    [
+        (around(3), "reproduced", "beyond the margin; the same under 1 other choices"),
+        (around(0), "depends", "reproduced as declared; other words under: gain (not reproduced)"),
+        (around(1), "depends", "gain (inconclusive)"),
+    ],
+)
+def test_a_headline_is_judged_under_each_choice(other: list[float], verdict: str, says: str) -> None:
+    found = results(HEAD, SAMPLES, **WHOLE | {"under": {"gain": {"T-1": other}}})["T-1"]
+    assert found.verdict == verdict
+    assert says in found.reason
+    assert found.alone == Verdict.REPRODUCED
+    assert found.under["gain"].samples == tuple(other)
+    assert found.holm_verdict == found.verdict
+    assert found.placebo.verdict == Verdict.NOT_REPRODUCED
+
+
+def test_a_claim_whose_arms_have_not_learnt_is_not_judged() -> None:
+    page = ledger({"learnt": ["dense", "sparse"]}, {}, floor=FLOOR)
+    levels = {"dense": [90.0, 80.0], "sparse": [11.0, 13.0]}
+    found = results(page, {"T-1": around(2), "T-2": around(2)}, levels=levels)
+    assert found["T-1"].verdict == Verdict.NOT_JUDGED
+    assert found["T-1"].reason == "nothing learnt: accuracy of sparse 12, where guessing gives 10"
+    assert found["T-2"].verdict == Verdict.REPRODUCED
+
+
+def test_the_quick_tier_judges_nothing_under_any_choice() -> None:
+    found = results(HEAD, SAMPLES, "quick", **WHOLE)["T-1"]
+    assert (found.verdict, found.placebo.verdict) == (Verdict.NOT_JUDGED, Verdict.NOT_JUDGED)
+
+
+def test_holm_counts_the_open_claims_of_the_page_and_no_exact_numbers() -> None:
+    number = {"kind": "identity", "samples": "exact"}
+    weak, still = around(1.07), {f"T-{n}": around(1.0, 0.01) for n in range(2, 14)}
+    alone = results(ledger({}, number), {"T-1": weak, "T-2": [9.0]})
+    assert {one.holm_verdict for one in alone.values()} == {Verdict.REPRODUCED, Verdict.AGREES}
+    many = results(ledger({}, *[{}] * 12, number), {"T-1": weak, "T-14": [9.0]} | still)
+    assert (many["T-1"].verdict, many["T-1"].holm_verdict) == (Verdict.REPRODUCED, Verdict.INCONCLUSIVE)
+    assert many["T-14"].holm_verdict == Verdict.AGREES
+
+
+def test_shares_keep_their_counts() -> None:
+    page = ledger({"samples": "share", "unit": "%", "neutral": 50.0, "bounds": [0, 100]})
+    found = results(page, {"T-1": [(9, 10)] * 8})["T-1"]
+    assert found.samples == ((9, 10),) * 8
+    assert (found.mean, found.method, found.verdict) == (90.0, "Clopper-Pearson", Verdict.REPRODUCED)
