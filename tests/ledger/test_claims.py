@@ -31,7 +31,8 @@ def write(root: Path, content: dict) -> None:
 
 
 def test_a_ledger_reads_back_as_written(tmp_path: Path) -> None:
-    write(tmp_path, ledger(ENTRY, {**ENTRY, **BARE, "id": "T-2", "kind": "question", "headline": True}))
+    question = {**BARE, "id": "T-2", "kind": "question", "where": "our reading", "headline": True}
+    write(tmp_path, ledger(ENTRY, {**ENTRY, **question}))
     found = load_ledger("toy", tmp_path)
     assert (found.claim("T-1").target, found.claim("T-1").size) == (2.0, "about")
     assert found.claim("T-1").needs == ()
@@ -74,9 +75,12 @@ def test_a_ledger_reads_back_as_written(tmp_path: Path) -> None:
         ({"bounds": [0, 1.5]}, r"within \[0.0, 1.5\] nothing lies beyond the margin and at the target"),
         (
             {**BARE, "expects": "equivalent", "bounds": [0.95, 1.05]},
-            "everything counts as seen, so it cannot be missed",
+            "no value counts as missed, so it cannot be missed",
         ),
-        ({**BARE, "margin": 0, "neutral": -1, "bounds": [-1, 1]}, None),  # at its neutral value it is not seen
+        # Only the bound itself is not seen, and it counts as missed no more: every noise lies above it.
+        ({**BARE, "margin": 0, "neutral": -1, "bounds": [-1, 1]}, "no value counts as missed"),
+        ({**BARE, "expects": "equivalent", "bounds": [1, 1.1]}, "no value counts as missed"),
+        ({"where": "our reading"}, "a claim stands in the paper, and 'our reading' is a question or a control"),
         ({"size": "at least", "bounds": [1, None]}, None),  # a ratio that cannot be below 1 can be about 1
     ],
 )
@@ -100,13 +104,21 @@ def test_an_entry_that_does_not_fit_is_named(tmp_path: Path, change: dict, sente
         ({"choices": [{"name": "gain", "says": "4", "claims": ["T-1"]}]}, "names T-1, which is not a headline claim"),
         ({"choices": [{"name": "gain", "says": "4", "claims": []}]}, "choices.0.claims"),
         ({"choices": [{"name": "gain", "says": "4", "claims": ["T-2"]}] * 2}, "choices stand more than once: gain"),
+        (
+            {"claims": [ENTRY, {**ENTRY, "id": "T-3"}]},
+            "T-3 stands in the abstract, and none of its statements names it",
+        ),
+        (
+            {"choices": [{"name": "gain", "says": "4", "claims": ["T-2"]}]},
+            "none is named that might decide the headline T-4",
+        ),
         ({"floor": {**FLOOR, "beyond": 0}}, "beyond must not be 0"),
         ({"claims": [ENTRY, {**ENTRY, "id": "t-1"}]}, "claim ids stand more than once: t-1"),
         ({"claims": []}, "claims: Tuple should have at least 1 item"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_named(tmp_path: Path, parts: dict, sentence: str) -> None:
-    claims = [ENTRY, {**ENTRY, "id": "T-2", "headline": True}]
+    claims = [ENTRY, *({**ENTRY, "id": name, "where": "table 2", "headline": True} for name in ("T-2", "T-4"))]
     write(tmp_path, ledger(*claims) | parts)
     with pytest.raises(ValueError, match=sentence) as caught:
         load_ledger("toy", tmp_path)

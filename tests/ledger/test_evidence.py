@@ -26,11 +26,12 @@ SHARE = claim(samples="share", unit="%", neutral=50.0, bounds=[0, 100])
 
 @given(st.integers(1, 60).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
 def test_a_share_has_the_exact_interval_and_test(counts: tuple[int, int]) -> None:
-    found, test = weigh(SHARE, [counts]), stats.binomtest(*counts)
+    """Of seeds that are all alike, so that they tell no more than their trials."""
+    found, test = weigh(SHARE, [counts] * 5), stats.binomtest(5 * counts[0], 5 * counts[1])
     assert found.span == pytest.approx([100 * end for end in test.proportion_ci(method="exact")])
     for bound in (0.1, 0.5, 0.9):
-        assert found.above(100 * bound) == pytest.approx(stats.binomtest(*counts, bound, "greater").pvalue)
-        assert found.below(100 * bound) == pytest.approx(stats.binomtest(*counts, bound, "less").pvalue)
+        assert found.above(100 * bound) == pytest.approx(stats.binomtest(test.k, test.n, bound, "greater").pvalue)
+        assert found.below(100 * bound) == pytest.approx(stats.binomtest(test.k, test.n, bound, "less").pvalue)
 
 
 def test_certainty_of_a_share_has_a_price() -> None:
@@ -50,9 +51,27 @@ def test_ranks_hold_the_median_as_often_as_promised(count: int) -> None:
 def test_two_values_are_judged_by_ranks_and_shown_as_they_are() -> None:
     found = weigh(claim(unit="times", neutral=1.0, margin=0.1), [1.0] * 7 + [4.155])
     assert found.method == "values"
-    assert found.estimate == 1.0
+    assert found.estimate == pytest.approx(11.155 / 8)
     assert found.span == (1.0, 4.155)
     assert found.above(1.1) == pytest.approx(stats.binom.sf(0, 8, 0.5))
+
+
+def test_a_share_needs_seeds_and_is_as_uncertain_as_they_differ() -> None:
+    assert weigh(SHARE, [(5000, 5000)] * 4).span is None
+    counts = [(50, 50)] * 5 + [(0, 50)] * 3
+    found, shares = weigh(SHARE, counts), [100 * hits / of for hits, of in counts]
+    assert found.span.low == pytest.approx(stats.t.interval(0.95, 7, np.mean(shares), stats.sem(shares))[0])
+    assert found.span.high == 100
+    assert found.above(51) == pytest.approx(stats.ttest_1samp(shares, 51, alternative="greater").pvalue)
+
+
+def test_no_test_is_needed_beyond_what_the_measure_can_be() -> None:
+    """That a share of 100 % is not above 100.5 % is no question of sampling, nor that a size is not below -1."""
+    equal = claim(samples="share", unit="%", neutral=100.0, margin=0.5, expects="equivalent")
+    assert weigh(equal, [(500, 500)] * 8).below(100.5) == 0
+    samples = [0.1, 0.2, 0.1, 3.0, 0.3, 0.2, 0.4, 0.1]
+    assert weigh(claim(bounds=[0, None]), samples).above(-0.1) == 0
+    assert weigh(claim(), samples).above(-0.1) > 0.025
 
 
 def test_equal_samples_are_not_certainty() -> None:
@@ -106,4 +125,6 @@ def test_the_seeds_that_would_decide() -> None:
     assert seeds_to_decide(claim(), [1.0, 1.2, 0.8, 1.1, 0.9]) is None  # the mean is the margin
     assert seeds_to_decide(claim(), [0.0] * 7 + [4.0]) is None  # judged by ranks
     assert seeds_to_decide(claim(), [3.0]) is None
-    assert seeds_to_decide(SHARE, [(3, 5)] * 8) is None
+    share = claim(samples="share", unit="%", neutral=100.0, margin=0.5, expects="equivalent")
+    assert seeds_to_decide(share, [(50, 50)] * 8) == 15  # 0.995 ** 736 is 2.5 %
+    assert seeds_to_decide(share, [(398, 400)] * 8) is None  # 99.5 % is the margin

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgebook.ledger import mean_interval
-from edgebook.ledger.statistics import equivalence_p_value, holm, mean_exceeds
+from edgebook.ledger.statistics import holm, mean_exceeds
 
 SAMPLES = st.lists(st.floats(-100, 100), min_size=2, max_size=20).filter(lambda v: np.std(v) > 1e-6)
 
@@ -40,6 +40,12 @@ ROUNDED = [
     ([0.7] * 6, 0.7), ([0.1] * 3, 0.1), ([0.1 + 0.2, 0.3, 0.3, 0.3, 0.3], 0.3), ([93.1 - 92.1, 84.3 - 83.3, 1.0], 1.0),
     ([1e-200 / 3 * 3, 1e-200, 1e-200], 1e-200), ([-(0.1 + 0.7) * 10, -8.0], -8.0), ([0.0, 0.0], 0.0),
 ]  # fmt: skip
+
+
+def equivalence_p_value(samples: list[float], margin: float) -> float:
+    """Two one-sided tests (Schuirmann, 1987), as the rule makes them of `mean_exceeds`."""
+    values = np.asarray(samples)
+    return max(mean_exceeds(values, -margin), mean_exceeds(-values, -margin))
 
 
 @pytest.mark.parametrize(("samples", "value"), ROUNDED)
@@ -146,14 +152,9 @@ def test_too_little_or_not_finite_is_refused(bad: list) -> None:
         mean_interval(bad)
     with pytest.raises(ValueError, match="samples"):
         mean_exceeds(bad, 0.0)
-    with pytest.raises(ValueError, match="samples"):
-        equivalence_p_value(bad, 1.0)
 
 
 def test_wrong_levels_are_refused() -> None:
-    for margin in (0, -1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="margin must be a finite number above 0"):
-            equivalence_p_value([1.0, 2.0], margin)
     with pytest.raises(ValueError, match="bound must be a number"):
         mean_exceeds([1.0, 2.0], math.nan)
     with pytest.raises(ValueError, match="confidence"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal, Self
 
@@ -25,7 +26,8 @@ class Claim(Strict):
 
     ``expects`` is the side of ``neutral`` on which the effect should lie, and ``margin`` the smallest effect of
     interest (for ``equivalent``: the largest difference that still counts as none). ``target`` is a number of the
-    paper that is free of scale, reached as ``size`` says, give or take ``tolerance``. ``bounds`` are the ends that the
+    paper that is free of scale, reached as ``size`` says, give or take ``tolerance``: ``up to`` is the most that the
+    paper saw, which a best case declared beforehand must come to, and not pass. ``bounds`` are the ends that the
     measure cannot pass, None where it has none. ``samples`` says what the notebook hands over: a value for each seed, a
     share (successes and trials for each seed), or one exact number.
     """
@@ -69,6 +71,8 @@ class Claim(Strict):
 
     @model_validator(mode="after")
     def _fields_belong_to_the_kind(self) -> Self:
+        if self.kind is Kind.CLAIM and self.where.startswith("our"):
+            raise ValueError(f"{self.id}: a claim stands in the paper, and {self.where!r} is a question or a control")
         if self.speaks_against_the_paper is not None and self.kind is not Kind.CONTROL:
             raise ValueError(f"{self.id}: only a control says whether it speaks against the paper")
         if self.samples == "exact" and self.kind is not Kind.IDENTITY:
@@ -81,31 +85,32 @@ class Claim(Strict):
 
     @model_validator(mode="after")
     def _can_come_out_both_ways(self) -> Self:
-        low, high = (-float("inf") if self.low is None else self.low, float("inf") if self.high is None else self.high)
+        low, high = self.ends
         if low >= high:
             raise ValueError(f"{self.id}: bounds are a lower and an upper end, got {list(self.bounds)}")
         if not low <= self.neutral <= high:
             raise ValueError(f"{self.id}: neutral {self.neutral} lies outside the bounds {list(self.bounds)}")
         points = [low, high, self.neutral if self.expects == "equivalent" else self.target]
-        passes = [self._is_seen_at(at) for at in points if at is not None and low <= at <= high]
-        if not any(passes):
+        seen = [self._seen_at(at) for at in points if at is not None and low <= at <= high]
+        if True not in seen:
             raise ValueError(f"{self.id}: within {list(self.bounds)} nothing lies beyond the margin and at the target")
-        if all(passes):
-            raise ValueError(f"{self.id}: within {list(self.bounds)} everything counts as seen, so it cannot be missed")
+        if False not in seen:
+            raise ValueError(f"{self.id}: within {list(self.bounds)} no value counts as missed, so it cannot be missed")
         return self
 
-    def _is_seen_at(self, value: float) -> bool:
-        return effect_of(self, value, value) is Effect.SHOWN and size_of(self, value, value) in (None, Size.REACHED)
+    def _seen_at(self, value: float) -> bool | None:
+        """Tell whether a true value would count as seen; None where even it alone would decide nothing."""
+        effect, size = effect_of(self, value, value), size_of(self, value, value)
+        if effect in (Effect.RULED_OUT, Effect.OPPOSITE) or size is Size.RULED_OUT:
+            return False
+        return True if effect is Effect.SHOWN and size in (None, Size.REACHED) else None
 
     @property
-    def low(self) -> float | None:
-        """The end below which the measure cannot fall, if there is one."""
-        return self.bounds[0]
-
-    @property
-    def high(self) -> float | None:
-        """The end above which the measure cannot rise, if there is one."""
-        return self.bounds[1]
+    def ends(self) -> tuple[float, float]:
+        """Between what the measure lies, infinite where it has no bound; a share lies between none and all."""
+        least, most = (0.0, 100.0 if self.unit == "%" else 1.0) if self.samples == "share" else (-math.inf, math.inf)
+        low, high = self.bounds
+        return (least if low is None else low), (most if high is None else high)
 
     @property
     def sign(self) -> int:
@@ -184,6 +189,13 @@ class Ledger(Strict):
             if lost:
                 kind = "a claim" if allowed is known else "a headline claim"
                 raise ValueError(f"{who} names {', '.join(lost)}, which is not {kind} of this ledger")
+        free = sorted(headlines - {name for choice in self.choices for name in choice.claims})
+        if self.choices and free:
+            raise ValueError(f"there are choices, and none is named that might decide the headline {free[0]}")
+        said = {name for statement in self.statements for name in statement.tested_by}
+        unsaid = [claim.id for claim in self.claims if claim.where.startswith("abstract") and claim.id not in said]
+        if unsaid:
+            raise ValueError(f"{unsaid[0]} stands in the abstract, and none of its statements names it")
         bare = [claim.id for claim in self.claims if claim.learnt and self.floor is None]
         if bare:
             raise ValueError(f"{bare[0]} asks that arms have learnt, and the ledger has no floor")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 from edgebook.ledger.claims import Claim
@@ -36,34 +37,26 @@ class Evidence(NamedTuple):
 
 
 def weigh(claim: Claim, samples: Sequence[Sample]) -> Evidence:
-    """Weigh the samples of a claim.
+    """Weigh the samples of a claim; nothing beyond the ``bounds`` of its measure counts as possible.
 
-    Values for each seed get Student's interval of their mean, cut off at the ``bounds`` of the measure. Samples of at
-    most two values, or of which a third and more lie on a bound, have no spread that an interval of a mean could rest
-    on: they are judged by the ranks that hold their median, however they are distributed (`median_ranks`). Shares get
-    the exact interval of Clopper and Pearson over all trials; an exact number is its own.
+    Values for each seed get Student's interval of their mean. Samples of at most two values, or of which a third and
+    more lie on a bound, have no spread that an interval of a mean could rest on: they are judged by the ranks that hold
+    their median, however they are distributed (`median_ranks`), and by where their mean lies. Shares get the exact
+    interval of Clopper and Pearson over all trials, widened to Student's over seeds where these differ: trials of one
+    seed are not independent of each other. An exact number is its own.
 
     A `ValueError` where samples are not finite, lie outside the bounds, or are not of the form that the claim declares.
     """
     if claim.samples == "share":
-        return _share(*_counts(claim, samples), 100.0 if claim.unit == "%" else 1.0)
+        return _within(claim, _share(_counts(claim, samples), 100.0 if claim.unit == "%" else 1.0))
     values = _values(claim, samples)
     if claim.samples == "exact":
         if len(values) > 1:
             raise ValueError(f"{claim.id} is one exact number, got {len(values)}.")
         return Evidence(values[0], Interval(values[0], values[0]), "exact") if values else Evidence(None, None, "none")
     if len(values) < MINIMUM_SEEDS:
-        return Evidence(sum(values) / len(values) if values else None, None, "none")
-    if _has_no_spread(claim, values):
-        return _ranked(values)
-    low, high = mean_interval(values, CONFIDENCE)
-    low = low if claim.low is None else max(low, claim.low)
-    high = high if claim.high is None else min(high, claim.high)
-    return Evidence(
-        sum(values) / len(values), Interval(low, high), "Student",
-        lambda bound: mean_exceeds(values, bound),
-        lambda bound: mean_exceeds([-value for value in values], -bound),
-    )  # fmt: skip
+        return Evidence(fmean(values) if values else None, None, "none")
+    return _within(claim, (_ranked if _has_no_spread(claim, values) else _student)(values))
 
 
 def median_ranks(count: int) -> tuple[int, int] | None:
@@ -84,22 +77,31 @@ def _tail(count: int, successes: int) -> float:
     return sum(math.comb(count, k) for k in range(successes, count + 1)) / 2**count
 
 
-def _ranked(values: list[float]) -> Evidence:
-    ordered, count = sorted(values), len(values)
-    ranks = median_ranks(count)
-    span = Interval(ordered[ranks[0] - 1], ordered[ranks[1] - 1]) if ranks else None
-    median = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+def _student(values: list[float]) -> Evidence:
     return Evidence(
-        median, span, "values",
-        lambda bound: _tail(count, sum(value > bound for value in values)),
-        lambda bound: _tail(count, sum(value < bound for value in values)),
+        fmean(values), mean_interval(values, CONFIDENCE), "Student",
+        lambda bound: mean_exceeds(values, bound),
+        lambda bound: mean_exceeds([-value for value in values], -bound),
     )  # fmt: skip
 
 
-def _share(successes: int, trials: int, whole: float) -> Evidence:
-    """Weigh a share by the exact interval and test of Clopper and Pearson (1934)."""
-    if trials == 0:
-        return Evidence(None, None, "none")
+def _ranked(values: list[float]) -> Evidence:
+    ordered, count, mean = sorted(values), len(values), fmean(values)
+    ranks = median_ranks(count)
+    ends = [ordered[rank - 1] for rank in ranks or ()] + [mean]
+    return Evidence(
+        mean, Interval(min(ends), max(ends)) if ranks else None, "values",
+        lambda bound: _tail(count, sum(value > bound for value in values)) if mean > bound else 1.0,
+        lambda bound: _tail(count, sum(value < bound for value in values)) if mean < bound else 1.0,
+    )  # fmt: skip
+
+
+def _share(counts: list[tuple[int, int]], whole: float) -> Evidence:
+    """Weigh a share by the exact interval and test of Clopper and Pearson (1934), and by Student's over seeds."""
+    successes, trials = (sum(one[which] for one in counts) for which in (0, 1))
+    estimate = whole * successes / trials if trials else None
+    if len(counts) < MINIMUM_SEEDS:
+        return Evidence(estimate, None, "none")
     from scipy import special
 
     failures = trials - successes
@@ -116,7 +118,31 @@ def _share(successes: int, trials: int, whole: float) -> Evidence:
         return float(special.betaincc(successes + 1, failures, share)) if failures else 1.0
 
     span = Interval(float(whole * low), float(whole * high))
-    return Evidence(whole * successes / trials, span, "Clopper-Pearson", above, below)
+    exact = Evidence(estimate, span, "Clopper-Pearson", above, below)
+    seeds = [whole * hits / of for hits, of in counts]
+    return exact if len(set(seeds)) == 1 else _both(exact, _student(seeds))
+
+
+def _both(one: Evidence, other: Evidence) -> Evidence:
+    """Let two ways of weighing have to agree: the wider interval, and the larger p-value."""
+    span = Interval(min(one.span.low, other.span.low), max(one.span.high, other.span.high))
+    return one._replace(
+        span=span,
+        above=lambda bound: max(one.above(bound), other.above(bound)),
+        below=lambda bound: max(one.below(bound), other.below(bound)),
+    )
+
+
+def _within(claim: Claim, found: Evidence) -> Evidence:
+    """Leave out what the measure cannot be: its true value lies beyond no bound, which needs no test."""
+    if found.span is None:
+        return found
+    low, high = claim.ends
+    return found._replace(
+        span=Interval(max(found.span.low, low), min(found.span.high, high)),
+        above=lambda bound: 0.0 if bound < low else found.above(bound),
+        below=lambda bound: 0.0 if bound > high else found.below(bound),
+    )
 
 
 def _has_no_spread(claim: Claim, values: list[float]) -> bool:
@@ -132,8 +158,7 @@ def _values(claim: Claim, samples: Sequence[Sample]) -> list[float]:
     values = [float(sample) for sample in samples]
     if not all(map(math.isfinite, values)):
         raise ValueError(f"Samples of {claim.id} must be finite, got {values}.")
-    low = -math.inf if claim.low is None else claim.low
-    high = math.inf if claim.high is None else claim.high
+    low, high = claim.ends
     slack = 1e-9 * max((abs(end) for end in (low, high) if math.isfinite(end)), default=0.0)
     outside = [value for value in values if not low - slack <= value <= high + slack]
     if outside:
@@ -141,8 +166,10 @@ def _values(claim: Claim, samples: Sequence[Sample]) -> list[float]:
     return values
 
 
-def _counts(claim: Claim, samples: Sequence[Sample]) -> tuple[int, int]:
+def _counts(claim: Claim, samples: Sequence[Sample]) -> list[tuple[int, int]]:
     for sample in samples:
-        if not (isinstance(sample, Sequence) and len(sample) == 2 and 0 <= sample[0] <= sample[1]):
+        if not (isinstance(sample, Sequence) and len(sample) == 2 and 0 <= sample[0] <= sample[1] > 0) or any(
+            part != int(part) for part in sample
+        ):
             raise ValueError(f"{claim.id} is a share: samples are (successes, trials), got {sample!r}.")
-    return sum(int(sample[0]) for sample in samples), sum(int(sample[1]) for sample in samples)
+    return [(int(hits), int(trials)) for hits, trials in samples]

@@ -67,6 +67,8 @@ def judge(claim: Claim, samples: Sequence[Sample], tier: str, unlearnt: str = ""
         evidence.method, "the interval spans the margin"
     )
     reason = words + (f"; {_SIZES[size]}" if size else "")
+    if size is Size.RULED_OUT:
+        reason += f", by {'more' if claim.sign * (evidence.estimate - claim.target) > 0 else 'less'} than it asks"
     verdict = word_for(claim, effect, size)
     p_value = _p_value(claim, evidence, effect, size if verdict is not Verdict.DIRECTION_ONLY else None)
     interval = None if evidence.method == "values" else evidence.span
@@ -79,17 +81,14 @@ def under_all(alone: Judgement, others: Mapping[str, Judgement]) -> tuple[Verdic
     A choice under which nothing was judged takes nothing away, and is named.
     """
     silent = [name for name, other in others.items() if other.verdict is Verdict.NOT_JUDGED]
-    other_words = {
-        name: other.verdict for name, other in others.items()
-        if name not in silent and other.verdict is not alone.verdict
-    }  # fmt: skip
+    words = {name: other.verdict for name, other in others.items() if name not in silent}
     note = f"; not judged under: {', '.join(silent)}" if silent else ""
-    if alone.verdict not in DECIDED | {Verdict.INCONCLUSIVE} or not others:
+    if alone.verdict not in DECIDED | {Verdict.INCONCLUSIVE} or not words:
         return alone.verdict, alone.reason + note
-    if not other_words:
-        return alone.verdict, f"{alone.reason}; the same under {len(others) - len(silent)} other choices{note}"
-    told = ", ".join(f"{name} ({word})" for name, word in other_words.items())
-    return Verdict.DEPENDS, f"{alone.verdict} as declared; other words under: {told}{note}"
+    told = ", ".join(f"{name} ({word})" for name, word in words.items() if word is not alone.verdict)
+    if told:
+        return Verdict.DEPENDS, f"{alone.verdict} as declared; other words under: {told}{note}"
+    return alone.verdict, f"{alone.reason}; the same under {', '.join(words)}{note}"
 
 
 def holm_verdicts(judgements: Sequence[Judgement]) -> list[Verdict]:
@@ -137,7 +136,7 @@ def _p_value(claim: Claim, evidence: Evidence, effect: Effect, size: Size | None
         tests = [beyond(claim.margin)]
         if size is Size.REACHED:
             tests += [beyond(target - claim.tolerance)]
-            tests += [short(target + claim.tolerance)] * (claim.size == "about")
+            tests += [short(target + claim.tolerance)] * (claim.size != "at least")
         return max(tests)
     if effect is Effect.OPPOSITE:
         return short(-claim.margin)
@@ -146,5 +145,5 @@ def _p_value(claim: Claim, evidence: Evidence, effect: Effect, size: Size | None
     tests = [beyond(claim.margin), short(claim.margin)]
     if size is Size.RULED_OUT:
         tests += [short(target - claim.tolerance)]
-        tests += [beyond(target + claim.tolerance)] * (claim.size == "about")
+        tests += [beyond(target + claim.tolerance)] * (claim.size != "at least")
     return min(tests)

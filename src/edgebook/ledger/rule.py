@@ -13,9 +13,10 @@ open        otherwise                           otherwise
 ==========  ==================================  ==========================================
 
 The size is asked where the paper gives a number that is free of scale: with :math:`t = s(x_t - x_0)` and the tolerance
-:math:`d`, ``at least`` and ``up to`` (there for a best case that was declared) are reached above :math:`t - d` and
-``about`` between :math:`t - d` and :math:`t + d`. The whole interval must lie there: touching is not reaching, so that
-noise earns nothing and precision costs nothing.
+:math:`d`, ``at least`` is reached above :math:`t - d`, ``about`` between :math:`t - d` and :math:`t + d`, and so is
+``up to``, the most that the paper saw, by a best case that was declared: to pass it by far is another number than the
+paper's. The whole interval must lie there: touching is not reaching, so that noise earns nothing and precision costs
+nothing.
 """
 
 from __future__ import annotations
@@ -126,10 +127,10 @@ def size_of(claim: Asked, low: float, high: float) -> Size | None:
     low, high = _towards(claim, low, high)
     target = claim.sign * (claim.target - claim.neutral)
     least = target - claim.tolerance
-    most = target + claim.tolerance if claim.size == "about" else float("inf")
+    most = float("inf") if claim.size == "at least" else target + claim.tolerance
     if lies_above(least, high) or lies_above(low, most):
         return Size.RULED_OUT
-    within = lies_above(low, least) and (claim.size != "about" or lies_above(most, high))
+    within = lies_above(low, least) and (claim.size == "at least" or lies_above(most, high))
     return Size.REACHED if within else Size.OPEN
 
 

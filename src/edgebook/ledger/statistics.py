@@ -80,21 +80,6 @@ def mean_exceeds(samples: Sequence[float], bound: float) -> float:
     return float(special.stdtr(len(values) - 1, (bound - values.mean()) / error))
 
 
-def equivalence_p_value(samples: Sequence[float], margin: float) -> float:
-    """P-value of the two one-sided t-tests (TOST) that the mean is at least `margin` from zero (small: it is nearer).
-
-    Source: Schuirmann (1987), *A comparison of the two one-sided tests procedure and the power approach for
-    assessing the equivalence of average bioavailability*.
-
-    The larger of the two one-sided p-values, at most 0.05 where the 90 % interval lies within the margin. A margin
-    that is not a finite number above zero is a `ValueError`, and so is what `mean_exceeds` refuses.
-    """
-    if not 0 < margin < math.inf:
-        raise ValueError(f"margin must be a finite number above 0, got {margin}.")
-    values = np.asarray(samples, dtype=float)
-    return max(mean_exceeds(values, -margin), mean_exceeds(-values, -margin))
-
-
 def lies_above(value: float, bound: float) -> bool:
     """Tell whether a value lies above a bound by more than rounding, which else would decide."""
     size = max(abs(value), abs(bound))
