@@ -108,13 +108,23 @@ def test_a_control_says_what_it_means_for_the_paper(verdict: Verdict, note: str)
 
 def test_the_word_of_the_placebo_stands_beneath_the_verdict() -> None:
     nothing = Alternative(samples=(0.0,), mean=0.0, interval=None, verdict=Verdict.NOT_REPRODUCED, reason="none")
-    assert notes_on(result("A-1", Verdict.REPRODUCED, placebo=nothing)) == ["because", "the placebo: not reproduced"]
+    assert notes_on(result("A-1", Verdict.REPRODUCED, placebo=nothing)) == [
+        "because", "the placebo: 0 points, not reproduced",
+    ]  # fmt: skip
+
+
+def test_a_headline_claim_shows_what_was_measured_under_each_choice() -> None:
+    other = Alternative(samples=(0.0,), mean=0.2, interval=(-1.0, 1.4), verdict=Verdict.INCONCLUSIVE, reason="wide")
+    found = result("A-1", Verdict.DEPENDS, under={"gain": other}, alone=Verdict.REPRODUCED)
+    for text in (str(claims_table(record(found))), claims_table(record(found))._repr_html_()):
+        assert "as declared: 3.0 [1.5, 4.5] points, reproduced" in text
+        assert "under gain: 0.2 [-1.0, 1.4] points, inconclusive" in text
 
 
 def test_what_a_word_was_before_stands_beneath_it_at_tier_full_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [Turn("inconclusive", date(2026, 1, 2), "aaaaaaa"), Turn("reproduced", date(2026, 11, 26), "8d7ef13")]
     monkeypatch.setattr(display, "turns", lambda notebook: {"A-1": known})
-    note, made = "was inconclusive until 26 Nov 2026 (8d7ef13)", record(result("A-1", Verdict.REPRODUCED))
+    note, made = "was inconclusive until 26 Nov 2026 (8d7ef13, a new run)", record(result("A-1", Verdict.REPRODUCED))
     for text in (claims_table(made)._repr_html_(), str(claims_table(made))):
         assert text.count(note) == 1
     assert note not in str(claims_table(made.model_copy(update={"tier": "book"})))

@@ -22,10 +22,11 @@ def git(root: Path, *words: str, when: str = "2026-01-02") -> str:
     return subprocess.run(line, cwd=root, env=environment, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def commit(root: Path, content: object, when: str) -> str:
+def commit(root: Path, content: object, when: str, samples: list[float] | None = None) -> str:
     """Commit a record with these words, or a text as it is; return the commit as it is shown."""
     words = isinstance(content, dict)
-    results = [{"claim": {"id": claim}, "verdict": word} for claim, word in content.items()] if words else None
+    entries = content.items() if words else ()
+    results = [{"claim": {"id": claim}, "verdict": word, "samples": samples or [when]} for claim, word in entries]
     (root / PATH).parent.mkdir(parents=True, exist_ok=True)
     (root / PATH).write_text(json.dumps({"results": results, "when": when}) if words else str(content))
     git(root, "add", "-A")
@@ -54,7 +55,28 @@ def test_only_changes_of_a_word_are_turns_the_oldest_first(root: Path) -> None:
         "T-3": [Turn("yes", date(2026, 3, 1), fourth)],
     }
     told = [was(known) for known in turns("toy", root).values()]
-    assert told == [f"was inconclusive until 14 Feb 2026 ({third}), reproduced until 1 Mar 2026 ({fourth})", "", ""]
+    past = f"was inconclusive until 14 Feb 2026 ({third}, a new run), reproduced until 1 Mar 2026 ({fourth}, a new run)"
+    assert told == [past, "", ""]
+
+
+@pytest.mark.parametrize(("before", "after", "told"), [
+    ("reproduced", "held", "called reproduced"), ("contradicted", "failed", "called contradicted"),
+    ("contradicted", "no", "called contradicted"), ("inconclusive", "failed", "inconclusive"),
+    ("reproduced", "does not agree", "reproduced"), ("contradicted", "not reproduced", "contradicted"),
+    ("direction only", "agrees", "direction only"), ("reproduced", "direction only", "reproduced"),
+    ("held", "reproduced", "called held"),
+])  # fmt: skip
+def test_another_name_for_the_same_is_told_from_another_verdict(root: Path, before: str, after: str, told: str) -> None:
+    commit(root, {"T-1": before}, "2026-01-02", samples=[1.0])
+    second = commit(root, {"T-1": after}, "2026-02-14", samples=[1.0])
+    assert was(turns("toy", root)["T-1"]) == f"was {told} until 14 Feb 2026 ({second}, the same samples)"
+
+
+def test_samples_are_those_of_the_record_before_also_where_no_word_changed(root: Path) -> None:
+    commit(root, {"T-1": "inconclusive"}, "2026-01-02", samples=[1.0])
+    commit(root, {"T-1": "inconclusive"}, "2026-01-03", samples=[2.0])
+    commit(root, {"T-1": "failed"}, "2026-01-04", samples=[2.0])
+    assert [turn.measured for turn in turns("toy", root)["T-1"]] == [True, False]
 
 
 def test_what_is_not_committed_and_other_papers_count_for_nothing(root: Path) -> None:

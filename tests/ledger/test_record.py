@@ -115,7 +115,9 @@ def test_a_failed_write_leaves_the_old_record(root: Path, monkeypatch: pytest.Mo
 def test_samples_must_match_the_ledger(root: Path) -> None:
     run = start("toy", VALUES)
     with pytest.raises(ValueError, match=r"samples: missing \['T-3'\], not in the ledger \['T-9'\]"):
-        run.judge({"T-1": float}, [1.0], exact={"T-9": 1.0}, scale="s")
+        run.judge({"T-1": float}, [1.0] * 8, exact={"T-9": 1.0}, scale="s")
+    with pytest.raises(ValueError, match="Results of the run are one for each of 8 seeds, got 1"):
+        run.judge({"T-1": float}, [1.0], exact={"T-3": 1.0}, scale="s")
 
 
 def test_what_was_measured_lies_beside_the_record(root: Path) -> None:
@@ -133,8 +135,13 @@ def test_what_was_measured_lies_beside_the_record(root: Path) -> None:
     assert measured.arms["old"]["accuracy"] == (90.0,) * 8
     assert measured.results[3] == {"a": 2.0 + 0.1 * 3}
     (root / "results/full/toy.measured.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"toy.measured.json is no valid file of what was measured: seeds"):
+    with pytest.raises(ValueError, match=r"toy.measured.json is no valid file of what was measured: started"):
         full_measured("toy")
+    (root / "results/full/toy.measured.json").write_text(measured.model_copy(update={"seeds": (1,)}).model_dump_json())
+    with pytest.raises(ValueError, match=r"toy.measured.json is of the run of .*, and the record of that of"):
+        full_measured("toy")
+    with pytest.raises(ValueError, match=r"With arms, what each seed gave is kept as JSON: results\.0"):
+        run.judge({"T-1": lambda r: 2.0}, [object()] * 8, exact={"T-3": 5}, scale="s", arms=lambda r: {})
 
 
 def test_a_record_of_an_older_form_is_refused_with_what_to_do(root: Path) -> None:
@@ -213,7 +220,7 @@ def test_a_choice_or_a_floor_of_later_makes_a_record_stale(root: Path) -> None:
     choice = {"choices": [{"name": "gain", "says": "Four.", "claims": ["T-1"]}]}
     for later in (choice, {"floor": {"measure": "accuracy", "chance": 10, "beyond": 5}}):
         path.write_text(yaml.safe_dump(ledger | later))
-        assert stale_reasons(made) == ["the ledger has changed"]
+        assert stale_reasons(made) == ["the ledger has changed", "what it measured is not beside it"]
 
 
 def test_a_damaged_record_is_named(root: Path) -> None:

@@ -16,7 +16,8 @@ FLOOR = {"measure": "accuracy", "chance": 10.0, "beyond": 5.0}
 
 def ledger(*claims: dict, **parts: object) -> Ledger:
     given = [{**CLAIM, "id": f"T-{n}", **claim} for n, claim in enumerate(claims or ({},), start=1)]
-    return Ledger(title="T", cite="t", statements=[{"says": "S.", "tested_by": ["T-1"]}], claims=given, **parts)
+    statements = [{"says": "S.", "tested_by": [claim["id"] for claim in given]}]
+    return Ledger(title="T", cite="t", statements=statements, claims=given, **parts)
 
 
 def around(mean: float, spread: float = 0.1) -> list[float]:
@@ -81,7 +82,7 @@ def test_a_result_is_what_judging_the_claim_alone_gives() -> None:
 @pytest.mark.parametrize(
     ("other", "verdict", "says"),
     [
-        (around(3), "reproduced", "beyond the margin; the same under 1 other choices"),
+        (around(3), "reproduced", "beyond the margin; the same under gain"),
         (around(0), "depends", "reproduced as declared; other words under: gain (not reproduced)"),
         (around(1), "depends", "gain (inconclusive)"),
     ],
@@ -103,6 +104,23 @@ def test_a_claim_whose_arms_have_not_learnt_is_not_judged() -> None:
     assert found["T-1"].verdict == Verdict.NOT_JUDGED
     assert found["T-1"].reason == "nothing learnt: accuracy of sparse 12, where guessing gives 10"
     assert found["T-2"].verdict == Verdict.REPRODUCED
+
+
+def test_an_arm_that_has_not_learnt_under_a_choice_is_not_judged_there() -> None:
+    page = ledger({"headline": True, "learnt": ["dense"]}, choices=[GAIN], floor=FLOOR)
+    given = {"T-1": around(2)}, {"under": {"gain": {"T-1": around(-2)}}, "placebo": {"T-1": around(0)}}
+    levels = {"levels": {"dense": [90.0]}}
+    found = results(page, given[0], **given[1], **levels, levels_under={"gain": {"dense": [11.0]}})["T-1"]
+    assert found.verdict == Verdict.REPRODUCED
+    assert found.reason == "beyond the margin; not judged under: gain"
+    assert found.under["gain"].reason == "nothing learnt: accuracy of dense 11, where guessing gives 10"
+    with pytest.raises(ValueError, match="whether dense have learnt under 'gain', and the run has no values"):
+        results(page, given[0], **given[1], **levels)
+
+
+def test_what_this_tier_cannot_test_need_not_have_learnt() -> None:
+    page = ledger({}, {"needs": ["robot"], "learnt": ["robot"]}, floor=FLOOR)
+    assert results(page, {"T-1": around(2)})["T-2"].verdict == Verdict.NOT_TESTABLE
 
 
 def test_the_quick_tier_judges_nothing_under_any_choice() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from edgebook.ledger import start
-from edgebook.ledger.record import full_record, save_record
+from edgebook.ledger.record import Measured, full_record, save_record
 from edgebook.ledger.run import Run
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nfirst_seed: int = 0  # the first of them\n'
@@ -95,11 +95,17 @@ def test_choices_placebo_and_arms_reach_the_record(run: Run, tmp_path: Path) -> 
     run = start("toy", {"tier": "full", "seeds": 6, "first_seed": 3})
     judged = {"T-1": lambda r: r["a"] - r["b"]}
     results = [{"a": 20.0 + seed, "b": 1} for seed in run.seeds]
-    other, nothing = ([{"a": value + 0.1 * seed, "b": 1} for seed in run.seeds] for value in (1, 0.5))
+    other, nothing = ([{"a": value + 0.1 * seed, "b": 20} for seed in run.seeds] for value in (20, 19.5))
     more = {"under": {"gain": other}, "placebo": nothing, "arms": lambda r: {"a": {"accuracy": r["a"]}}}
-    first, _ = run.judge(judged, results, exact={"T-2": 4}, scale="toys", **more).results
+    record = run.judge(judged, results, exact={"T-2": 4}, scale="toys", **more)
+    first, _ = record.results
+    run.save(record)
+    kept = Measured.model_validate_json((tmp_path / "out/toy.measured.json").read_text())
+    assert (kept.started, kept.seeds, kept.results) == (record.started, record.seeds, tuple(results))
+    assert (kept.under, kept.placebo) == ({"gain": tuple(other)}, tuple(nothing))
+    assert kept.arms_under["gain"]["a"]["accuracy"] == tuple(one["a"] for one in other)
     assert (first.alone, first.verdict) == ("reproduced", "depends")
-    assert first.under["gain"].samples == tuple(one["a"] - 1 for one in other)
+    assert first.under["gain"].samples == tuple(one["a"] - 20 for one in other)
     assert first.placebo.verdict == "not reproduced"
     short = more | {"arms": lambda r: {"a": {"accuracy": 11.0}}}
     first, _ = run.judge(judged, results, exact={"T-2": 4}, scale="toys", **short).results

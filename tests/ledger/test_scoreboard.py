@@ -34,7 +34,7 @@ def checkout(root: Path, ledgers: dict[str, list[dict]]) -> Path:
     (root / "notebooks").mkdir()
     (root / "book" / "papers.yml").write_text(yaml.safe_dump(CATALOGUE, sort_keys=False), encoding="utf-8")
     for name, claims in ledgers.items():
-        statements = [{"says": "It is so.", "tested_by": [claims[0]["id"]]}]
+        statements = [{"says": "It is so.", "tested_by": [one["id"] for one in claims]}]
         ledger = {"title": f"On {name}", "cite": name, "statements": statements, "claims": claims}
         (root / "book" / "claims" / f"{name}.yml").write_text(yaml.safe_dump(ledger), encoding="utf-8")
         (root / "notebooks" / f"{name}.ipynb").write_text("{}", encoding="utf-8")
@@ -160,6 +160,7 @@ def mixed(root: Path) -> None:
     kinds = ["claim", "question", "question", "control", "control", "control", "identity"]
     words = ["reproduced", "the other way round", "inconclusive", "held", "failed", "held", "agrees"]
     claims = [claim(f"A-{n}", kind=kind) for n, kind in enumerate(kinds)]
+    claims[3]["speaks_against_the_paper"] = "held"
     checkout(root, {"alpha": claims, "beta": [claim("B-1", kind="claim"), claim("B-2", kind="control")]})
     found = {f"A-{n}": (Verdict(word), Verdict(word)) for n, word in enumerate(words)}
     save_record(record(root, "alpha", "full", found), root / "results" / "full")
@@ -172,31 +173,34 @@ def test_counts_are_of_claims_and_the_other_kinds_stand_apart(tmp_path: Path) ->
     assert scoreboard.counts(rows, Kind.CONTROL) == {"held": 2, "failed": 1, "not run yet": 1}
     assert scoreboard.apart(rows) == {
         "questions answered": "1 of 2", "controls held": "2 of 4", "identities that agree": "1 of 1",
+        "controls against the paper": "1 of 1",
     }  # fmt: skip
     lines = scoreboard.as_markdown(rows).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][2:] == [
         "reproduced", "not run yet", "questions answered", "controls held", "identities that agree",
+        "controls against the paper",
     ]  # fmt: skip
-    assert cells[2][2:] == ["1", "0", "1 of 2", "2 of 3", "1 of 1"]
-    assert cells[3][2:] == ["0", "1", "", "0 of 1", ""]
-    assert cells[4][2:] == ["not yet written", "", "", "", ""]
+    assert cells[2][2:] == ["1", "0", "1 of 2", "2 of 3", "1 of 1", "1 of 1"]
+    assert cells[3][2:] == ["0", "1", "", "0 of 1", "", ""]
+    assert cells[4][2:] == ["not yet written", "", "", "", "", ""]
     text = scoreboard.as_text(rows)
-    told = "questions answered: 1 of 2; controls held: 2 of 3; identities that agree: 1 of 1"
+    told = "questions answered: 1 of 2; controls held: 2 of 3; identities that agree: 1 of 1; "
+    told += "controls against the paper: 1 of 1"
     assert text.splitlines()[0] == f"alpha (2021): 1 reproduced; {told}"
     assert "(control, tier full)" in text and "(claim" not in text
 
 
 def test_the_rate_of_placebos_is_told(tmp_path: Path) -> None:
-    root = checkout(tmp_path, {"alpha": [claim(f"A-{n}", headline=True) for n in range(4)]})
-    assert "Placebos called reproduced or yes: 0 of 0" in scoreboard.as_text(scoreboard.rows(root))
-    made = record(root, "alpha", "full", {f"A-{n}": BOTH for n in range(4)})
-    words = [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_JUDGED]
+    root = checkout(tmp_path, {"alpha": [claim(f"A-{n}", headline=True) for n in range(5)]})
+    assert "Placebos called reproduced, direction only or yes: 0 of 0" in scoreboard.as_text(scoreboard.rows(root))
+    made = record(root, "alpha", "full", {f"A-{n}": BOTH for n in range(5)})
+    words = [Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.NOT_REPRODUCED, Verdict.NOT_JUDGED]
     nothing = [Alternative(samples=(), mean=None, interval=None, verdict=word, reason="") for word in words]
     pairs = zip(made.results, [*nothing, None], strict=True)
     results = tuple(one.model_copy(update={"placebo": placebo}) for one, placebo in pairs)
     save_record(made.model_copy(update={"results": results}), root / "results" / "full")
-    assert scoreboard.placebos(scoreboard.rows(root)) == (1, 2)
+    assert scoreboard.placebos(scoreboard.rows(root)) == (2, 3)
 
 
 def test_the_text_names_every_claim_once_and_the_total(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from edgebook.ledger.claims import Claim
 from edgebook.ledger.history import Turn, turns, was
 from edgebook.ledger.record import ClaimResult, Record, full_record, stale_reasons
 from edgebook.ledger.rule import Kind, Verdict
-from edgebook.ledger.wording import counts_from, measured, number, paper_number, sampling
+from edgebook.ledger.wording import counts_from, estimate, measured, number, paper_number, sampling
 
 HOLM_FROM = 6
 COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
@@ -74,7 +74,7 @@ class ClaimsTable:
         return "\n".join([*lines, *[self._note] * bool(self._note)])
 
     def _notes(self, result: ClaimResult) -> list[str]:
-        return [*notes_on(result), *filter(None, [was(self._history.get(result.claim.id, []))])]
+        return [*notes_on(result), *_grid(result), *filter(None, [was(self._history.get(result.claim.id, []))])]
 
     def _body(self, title: str, results: Iterable[ClaimResult]) -> str:
         head = f'<tr class="eb-group"><th scope="colgroup" colspan="5"{_CELL}>{title}</th></tr>'
@@ -134,8 +134,17 @@ def notes_on(result: ClaimResult) -> list[str]:
     elif against is not None and result.verdict is not Verdict.NOT_JUDGED:
         notes.append(f"would speak against the paper if it had {against}")
     if result.placebo is not None:
-        notes.append(f"the placebo: {result.placebo.verdict}")
+        told = estimate(result.placebo.mean, result.placebo.interval, claim.unit)
+        notes.append(f"the placebo: {told}, {result.placebo.verdict}")
     return notes
+
+
+def _grid(result: ClaimResult) -> list[str]:
+    """Return for a headline claim what was measured as declared and under each choice, a line for each."""
+    rows = [("as declared", measured(result), result.alone)] * bool(result.under)
+    for name, one in result.under.items():
+        rows.append((f"under {name}", estimate(one.mean, one.interval, result.claim.unit), one.verdict))
+    return [f"{name}: {found}, {word}" for name, found, word in rows]
 
 
 def text_line(claim: Claim, verdict: str, result: ClaimResult | None) -> str:

@@ -11,13 +11,19 @@ from typing import NamedTuple
 
 from edgebook.notebooks.paths import project_root
 
+# Words that say the same of statements of different kinds; in the first form of the rule all had those of claims.
+_FOR = {"reproduced", "yes", "held", "agrees"}
+_AGAINST = {"not reproduced", "contradicted", "no", "the other way round", "failed", "does not agree"}
+_APART = [{"not reproduced", "contradicted"}, {"no", "the other way round"}]  # of one kind, two verdicts
+
 
 class Turn(NamedTuple):
-    """A word of a claim, with the commit that brought it and that commit's date."""
+    """A word of a claim, with the commit that brought it, that commit's date, and whether samples were new in it."""
 
     word: str
     when: date
     commit: str
+    measured: bool = True
 
 
 def turns(notebook: str, root: Path | None = None) -> dict[str, list[Turn]]:
@@ -32,22 +38,38 @@ def turns(notebook: str, root: Path | None = None) -> dict[str, list[Turn]]:
     commits = [line.split() for line in lines if line]
     asked = "".join(f"{commit}:./{path}\n" for commit, _ in commits)
     found: dict[str, list[Turn]] = {}
+    last: dict[str, object] = {}
     for (commit, when), text in zip(commits, _objects(_git(root, "cat-file", "--batch", asked=asked)), strict=True):
-        for claim, word in _words(text).items():
+        for claim, (word, samples) in _words(text).items():
             known = found.setdefault(claim, [])
             if not known or known[-1].word != word:
-                known.append(Turn(word, date.fromisoformat(when), commit[:7]))
+                known.append(Turn(word, date.fromisoformat(when), commit[:7], samples != last.get(claim)))
+            last[claim] = samples
     return found
 
 
 def was(known: list[Turn]) -> str:
-    """Say what a claim's word was before, and until when; empty where it has never been another.
+    """Say what a claim's word was before, until when and why; empty where it has never been another.
 
-    >>> was([Turn("open", date(2026, 1, 2), "a1"), Turn("shown", date(2026, 3, 4), "b2")])
-    'was open until 4 Mar 2026 (b2)'
+    Another word for the same, which a statement has since it is of another kind, is told as a name.
+
+    >>> was([Turn("inconclusive", date(2026, 1, 2), "a1"), Turn("reproduced", date(2026, 3, 4), "b2")])
+    'was inconclusive until 4 Mar 2026 (b2, a new run)'
+    >>> was([Turn("reproduced", date(2026, 1, 2), "a1"), Turn("held", date(2026, 3, 4), "b2", measured=False)])
+    'was called reproduced until 4 Mar 2026 (b2, the same samples)'
     """
-    past = [f"{one.word} until {_day(other.when)} ({other.commit})" for one, other in pairwise(known)]
+    past = [
+        f"{'called ' * _renamed(one.word, other.word)}{one.word} until {_day(other.when)} "
+        f"({other.commit}, {'a new run' if other.measured else 'the same samples'})"
+        for one, other in pairwise(known)
+    ]
     return f"was {', '.join(past)}" if past else ""
+
+
+def _renamed(before: str, after: str) -> bool:
+    """Tell whether two words say the same of statements of different kinds; among claims no two do."""
+    both = {before, after}
+    return (both <= _FOR or both <= _AGAINST) and both not in _APART
 
 
 def _day(when: date) -> str:
@@ -73,8 +95,15 @@ def _objects(printed: bytes) -> list[bytes]:
     return found
 
 
-def _words(record: bytes) -> dict[str, str]:
+def _words(record: bytes) -> dict[str, tuple[str, object]]:
+    """Return for each claim of a record its word and its samples."""
     try:
-        return {result["claim"]["id"]: result["verdict"] for result in json.loads(record)["results"]}
-    except (ValueError, KeyError, TypeError):  # a commit that took the record away, or a form of long ago
+        found = json.loads(record)["results"]
+        return {result["claim"]["id"]: (result["verdict"], result.get("samples")) for result in found}
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # a commit that took the record away, or a form of long ago
         return {}

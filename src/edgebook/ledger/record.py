@@ -110,15 +110,23 @@ class Record(Strict):
         return given
 
 
+Levels = dict[str, dict[str, tuple[float, ...]]]  # by arm and measure, a value for each seed
+
+
 class Measured(Strict):
     """What a run measured, beside its record: from it come figures, numbers in the prose, and what arms have learnt.
 
-    ``arms`` has a value for each seed, by arm and measure; ``results`` what the experiment gave for each seed.
+    ``results`` has what the experiment gave for each seed, and ``under`` and ``placebo`` what it gave there; ``arms``
+    and ``arms_under`` what each arm reached. ``started`` is that of the record to which it belongs.
     """
 
+    started: str
     seeds: tuple[int, ...]
-    arms: dict[str, dict[str, tuple[float, ...]]]
+    arms: Levels
+    arms_under: dict[str, Levels] = Field(default_factory=dict)
     results: tuple[JsonValue, ...]
+    under: dict[str, tuple[JsonValue, ...]] = Field(default_factory=dict)
+    placebo: tuple[JsonValue, ...] = ()
 
 
 def versions() -> dict[str, str]:
@@ -152,9 +160,19 @@ def save_measured(measured: Measured, record: Path) -> Path:
 
 
 def full_measured(notebook: str, root: Path | None = None) -> Measured | None:
-    """Return what the committed run of a notebook measured, or None where there is none yet."""
+    """Return what the committed run of a notebook measured, or None where there is none yet.
+
+    A `ValueError` where it was measured by another run than the one that is recorded.
+    """
     path = (root or project_root()) / "results" / "full" / f"{notebook}.measured.json"
-    return read_model(path, Measured, path.name, "file of what was measured") if path.is_file() else None
+    if not path.is_file():
+        return None
+    measured, record = read_model(path, Measured, path.name, "file of what was measured"), full_record(notebook, root)
+    if record is not None and (record.started, record.seeds) != (measured.started, measured.seeds):
+        raise ValueError(
+            f"{path.name} is of the run of {measured.started}, and the record of that of {record.started}."
+        )
+    return measured
 
 
 def records_in(folder: Path) -> list[Path]:
@@ -197,6 +215,8 @@ def stale_reasons(record: Record, root: Path | None = None) -> list[str]:
     asked = (ledger.floor, *zip(ledger.claims, under, strict=True))
     if asked != (record.floor, *((result.claim, {*result.under}) for result in record.results)):
         reasons.append("the ledger has changed")
+    if (ledger.floor or ledger.choices) and record.tier == "full" and full_measured(record.notebook, root) is None:
+        reasons.append("what it measured is not beside it")
     if notebooks.resolve(record.notebook, record.tier, {}) != record.parameters:
         reasons.append(f"its parameters are not those of tier {record.tier}")
     if again is not None and again.differing:

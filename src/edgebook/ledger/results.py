@@ -11,6 +11,7 @@ from edgebook.ledger.record import Alternative, ClaimResult
 from edgebook.ledger.rule import Verdict
 
 Samples = Mapping[str, Sequence[Sample]]  # for each claim's id
+Levels = Mapping[str, Sequence[float]]  # for each arm what it reached of the floor's measure, by seed
 
 
 def judge_all(
@@ -20,23 +21,29 @@ def judge_all(
     *,
     under: Mapping[str, Samples],
     placebo: Samples,
-    levels: Mapping[str, Sequence[float]],
+    levels: Levels,
+    levels_under: Mapping[str, Levels] | None = None,
 ) -> tuple[ClaimResult, ...]:
     """Judge every claim of a ledger, the headlines also under each declared choice and for the placebo.
 
     ``samples`` has the samples of each claim, ``under`` for each declared choice those of the claims that it names,
     ``placebo`` those of each headline that a choice names, and ``levels`` for each arm that must have learnt a value of
-    the floor's measure for each seed. What is missing, and what belongs to nothing in the ledger, is a `ValueError`
-    that names it; a claim that this tier cannot test (``needs``) may be without samples.
+    the floor's measure for each seed; ``levels_under`` has these under the choices that name a claim with such arms.
+    What is missing, and what belongs to nothing in the ledger, is a `ValueError` that names it; a claim that this tier
+    cannot test (``needs``) may be without samples and levels.
     """
-    _all_there(ledger, samples, under, placebo, levels)
+    levels_under = levels_under or {}
+    _all_there(ledger, samples, under, placebo, levels, levels_under)
     alone = [judge(claim, samples.get(claim.id, ()), tier, _unlearnt(ledger, claim, levels)) for claim in ledger.claims]
     found = zip(ledger.claims, alone, holm_verdicts(alone), strict=True)
     return tuple(
         _result(
             claim, samples.get(claim.id, ()), judgement, after_holm,
             {
-                choice.name: _alternative(claim, under[choice.name].get(claim.id, ()), tier)
+                choice.name: _alternative(
+                    claim, under[choice.name].get(claim.id, ()), tier,
+                    _unlearnt(ledger, claim, levels_under.get(choice.name, {})),
+                )
                 for choice in ledger.choices if claim.id in choice.claims
             },
             _alternative(claim, placebo[claim.id], tier) if placebo.get(claim.id) else None,
@@ -68,8 +75,10 @@ def _result(
     )
 
 
-def _alternative(claim: Claim, samples: Sequence[Sample], tier: str) -> tuple[Judgement, Alternative]:
-    judged = judge(claim, samples, tier)
+def _alternative(
+    claim: Claim, samples: Sequence[Sample], tier: str, unlearnt: str = ""
+) -> tuple[Judgement, Alternative]:
+    judged = judge(claim, samples, tier, unlearnt)
     kept = Alternative(
         samples=_plain(samples), mean=judged.mean, interval=judged.interval, verdict=judged.verdict,
         reason=judged.reason,
@@ -81,7 +90,7 @@ def _plain(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     return tuple((int(one[0]), int(one[1])) if isinstance(one, Sequence) else float(one) for one in samples)
 
 
-def _unlearnt(ledger: Ledger, claim: Claim, levels: Mapping[str, Sequence[float]]) -> str:
+def _unlearnt(ledger: Ledger, claim: Claim, levels: Levels) -> str:
     """Say which of a claim's arms lie short of the floor, with what they reached; empty where all have learnt."""
     means = {arm: sum(levels[arm]) / len(levels[arm]) for arm in claim.learnt if levels.get(arm)}
     short = [f"{arm} {mean:.3g}" for arm, mean in means.items() if not ledger.floor.reached(mean)]
@@ -90,7 +99,12 @@ def _unlearnt(ledger: Ledger, claim: Claim, levels: Mapping[str, Sequence[float]
 
 
 def _all_there(
-    ledger: Ledger, samples: Samples, under: Mapping[str, Samples], placebo: Samples, levels: Mapping[str, object]
+    ledger: Ledger,
+    samples: Samples,
+    under: Mapping[str, Samples],
+    placebo: Samples,
+    levels: Levels,
+    levels_under: Mapping[str, Levels],
 ) -> None:
     """Refuse what is missing or belongs to nothing; claims with ``needs`` may be left out."""
     claims = {claim.id for claim in ledger.claims}
@@ -107,6 +121,12 @@ def _all_there(
         missing, unknown = sorted(wanted - given - free), sorted(given - allowed)
         if missing or unknown:
             raise ValueError(f"Ledger and run differ in their {what}: missing {missing}, not in the ledger {unknown}.")
-    lost = sorted({arm for claim in ledger.claims for arm in claim.learnt} - {*levels})
-    if lost:
-        raise ValueError(f"The ledger asks whether {', '.join(lost)} have learnt, and the run gives no values of them.")
+    learnt = {claim.id: {*claim.learnt} for claim in ledger.claims if claim.learnt and not claim.needs}
+    places = [("", learnt, levels)]
+    places += [(f" under '{name}'", learnt.keys() & ids, levels_under.get(name, {})) for name, ids in choices.items()]
+    for where, ids, given in places:
+        lost = sorted({arm for claim in ids for arm in learnt[claim]} - {*given})
+        if lost:
+            raise ValueError(
+                f"The ledger asks whether {', '.join(lost)} have learnt{where}, and the run has no values."
+            )

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from edgebook import notebooks
@@ -25,6 +26,7 @@ from edgebook.notebooks import sources
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root, revision
 
+_Reached = dict[str, dict[str, list[float]]]  # by arm and measure, a value for each seed
 _NUMBERS = re.compile(r"\d+(\.\d+)?( +\d+(\.\d+)?)*")
 
 
@@ -122,19 +124,36 @@ class Run:
             Numbers that are the same for every seed, for the identities that declare one.
         arms : callable, optional
             Maps one seed's result to ``{arm: {measure: value}}``: what each arm reached, for the ledger's floor and for
-            the file of what was measured, which then lies beside the record and holds the results too; they must be
-            JSON.
+            the file of what was measured, which then lies beside the record and holds all results too. Where a choice
+            names a claim that asks whether arms have learnt, it maps the results under that choice as well, and may
+            leave out arms that were not run there.
         under : mapping, optional
-            For each choice that the ledger declares what each seed gave under it, for the claims that it names.
+            For each choice that the ledger declares what each seed gave under it, for the claims that it names; a
+            result may hold the arms of these claims alone.
         placebo : sequence, optional
-            What each seed gave for a method that is known to do nothing, for the headline claims.
+            What each seed gave with a method that is known to do nothing in the place of the paper's, for the headline
+            claims. A claim that nothing is lost should fail for it.
+
+        Raises
+        ------
+        ValueError
+            Results are not one for each seed, something that the ledger asks for is missing or is not in it, samples
+            are not as declared, or with ``arms`` results are not JSON.
         """
-        levels = _by_arm([arms(result) for result in results]) if arms else {}
+        under, nothing = under or {}, placebo or ()
+        self._one_for_each_seed({"the run": results, **{f"'{name}'": of for name, of in under.items()}})
+        self._one_for_each_seed({"the placebo": nothing} if placebo is not None else {})
         floor = self.ledger.floor
         choices = {choice.name: choice.claims for choice in self.ledger.choices}
+        asked = [name for name, ids in choices.items() if any(self.ledger.claim(one).learnt for one in ids)]
+        reached = _by_arm([arms(result) for result in results]) if arms else {}
+        reached_under = {name: _by_arm([*map(arms, under[name])]) for name in asked if arms and name in under}
 
         def samples(of: Sequence[Any], claims: Iterable[str]) -> dict[str, list[Sample]]:
             return {claim: [measured[claim](one) for one in of] for claim in claims if claim in measured}
+
+        def levels(of: _Reached) -> dict[str, list[float]]:
+            return {arm: found[floor.measure] for arm, found in of.items() if floor and floor.measure in found}
 
         counts = {claim: [float(value)] for claim, value in (exact or {}).items()}
         headlines = [claim.id for claim in self.ledger.headlines]
@@ -142,11 +161,12 @@ class Run:
             self.ledger,
             samples(results, measured) | counts,
             self.tier,
-            under={name: samples(of, choices.get(name, ())) for name, of in (under or {}).items()},
+            under={name: samples(of, choices.get(name, ())) for name, of in under.items()},
             placebo=samples(placebo, headlines) if placebo is not None else {},
-            levels={arm: values[floor.measure] for arm, values in levels.items() if floor and floor.measure in values},
+            levels=levels(reached),
+            levels_under={name: levels(of) for name, of in reached_under.items()},
         )
-        self._measured = Measured(seeds=tuple(self.seeds), arms=levels, results=tuple(results)) if arms else None
+        self._measured = self._kept(reached, reached_under, results, under, nothing) if arms else None
         commit, dirty = revision(self._root)
         return Record(
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
@@ -155,6 +175,30 @@ class Run:
             versions=versions(), hardware=hardware(),
             seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
         )  # fmt: skip
+
+    def _one_for_each_seed(self, given: Mapping[str, Sequence[Any]]) -> None:
+        for what, results in given.items():
+            if len(results) != len(self.seeds):
+                raise ValueError(f"Results of {what} are one for each of {len(self.seeds)} seeds, got {len(results)}.")
+
+    def _kept(
+        self,
+        reached: _Reached,
+        reached_under: Mapping[str, _Reached],
+        results: Sequence[Any],
+        under: Mapping[str, Sequence[Any]],
+        placebo: Sequence[Any],
+    ) -> Measured:
+        """Return what was measured, as it is written beside the record."""
+        try:
+            return Measured(
+                started=self._started, seeds=self.seeds, arms=reached, arms_under=reached_under,
+                results=results, under=under, placebo=placebo,
+            )  # fmt: skip
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"With arms, what each seed gave is kept as JSON: {where}: {first['msg']}.") from None
 
     def recorded(self) -> Record | None:
         """Return the committed run at tier full, or None where there is none yet."""
@@ -179,13 +223,13 @@ class Run:
     def save(self, record: Record) -> Path:
         """Write the record, and beside it what was measured, to ``EDGEBOOK_OUT`` or ``_build/runs/<tier>``."""
         folder = os.environ.get("EDGEBOOK_OUT")
-        path = save_record(record, Path(folder) if folder else self._root / "_build" / "runs" / self.tier)
-        if self._measured is not None:
-            save_measured(self._measured, path)
-        return path
+        place = Path(folder) if folder else self._root / "_build" / "runs" / self.tier
+        if self._measured is not None:  # before the record, which without it would be half
+            save_measured(self._measured, place / f"{record.notebook}.json")
+        return save_record(record, place)
 
 
-def _by_arm(found: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, list[float]]]:
+def _by_arm(found: Sequence[Mapping[str, Mapping[str, float]]]) -> _Reached:
     """Turn what each seed has of each arm into lists over seeds."""
     return {
         arm: {measure: [float(one[arm][measure]) for one in found] for measure in measures}

@@ -26,6 +26,9 @@ _APART = {
 }
 
 
+_PASSED = (Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.YES)  # what a placebo should not be called
+
+
 @dataclass(frozen=True)
 class Row:
     """One claim, or one paper that has no ledger yet, with what is known of it.
@@ -79,19 +82,25 @@ def counts(rows: Iterable[Row], kind: Kind = Kind.CLAIM) -> dict[str, int]:
 
 
 def apart(rows: Sequence[Row]) -> dict[str, str]:
-    """Say for each kind but claims how many came out as hoped, of how many, as in ``{"controls held": "3 of 5"}``."""
+    """Say for each kind but claims how many came out as hoped, of how many, as in ``{"controls held": "3 of 5"}``.
+
+    A control can hold and speak against the paper; of those that can speak against it, those that do are counted too.
+    """
     found = {name: (counts(rows, kind), words) for kind, (name, words) in _APART.items()}
-    return {
+    told = {
         name: f"{sum(n for word, n in of.items() if word in words)} of {sum(of.values())}"
         for name, (of, words) in found.items() if of
     }  # fmt: skip
+    against = [row for row in rows if row.claim and row.claim.speaks_against_the_paper]
+    speak = sum(row.verdict == row.claim.speaks_against_the_paper for row in against)
+    return told | ({"controls against the paper": f"{speak} of {len(against)}"} if against else {})
 
 
 def placebos(rows: Iterable[Row]) -> tuple[int, int]:
-    """Count the placebos that were called reproduced or yes, and all that were judged."""
+    """Count the placebos in which an effect was seen, with or without the paper's number, and all that were judged."""
     found = [row.result.placebo.verdict for row in rows if row.result and row.result.placebo]
     judged = [word for word in found if word is not Verdict.NOT_JUDGED]
-    return sum(word in (Verdict.REPRODUCED, Verdict.YES) for word in judged), len(judged)
+    return sum(word in _PASSED for word in judged), len(judged)
 
 
 def by_paper(rows: Sequence[Row]) -> list[tuple[Paper, list[Row]]]:
@@ -154,9 +163,9 @@ def counted_all(rows: Sequence[Row]) -> str:
 
 
 def placebo_line(rows: Sequence[Row]) -> str:
-    """Say how often a method that does nothing was called reproduced or yes."""
+    """Say how often an effect was seen in a method that does nothing."""
     passed, judged = placebos(rows)
-    return f"Placebos called reproduced or yes: {passed} of {judged}"
+    return f"Placebos called reproduced, direction only or yes: {passed} of {judged}"
 
 
 def _text_line(row: Row) -> str:
