@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from edgebook.ledger import Ledger, Verdict
+from edgebook.ledger.claims import Choice
 from edgebook.ledger.judging import judge
+from edgebook.ledger.record import full_measured, full_record, records_in
 from edgebook.ledger.results import judge_all
 
+ROOT = Path(__file__).resolve().parents[2]
 CLAIM = {"says": "More.", "where": "abstract", "measures": "a - b", "unit": "points", "expects": "positive",
          "margin": 1.0}  # fmt: skip
 GAIN = {"name": "gain", "says": "A gain of 4 instead of 3.", "claims": ["T-1"]}
@@ -143,3 +149,35 @@ def test_shares_keep_their_counts() -> None:
     found = results(page, {"T-1": [(9, 10)] * 8})["T-1"]
     assert found.samples == ((9, 10),) * 8
     assert (found.mean, found.method, found.verdict) == (90.0, "Clopper-Pearson", Verdict.REPRODUCED)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in records_in(ROOT / "results" / "full")])
+def test_the_committed_records_are_what_todays_rule_makes_of_their_samples(name: str) -> None:
+    """Nobody has typed a word in, and none is left of an earlier rule; asked of the claims as they were judged."""
+    record, measured = full_record(name, ROOT), full_measured(name, ROOT)
+    under, samples = {}, {one.claim.id: one.samples for one in record.results if one.samples}
+    for one in record.results:
+        for choice, other in one.under.items():
+            under.setdefault(choice, {})[one.claim.id] = other.samples
+    asked = Ledger.model_construct(
+        title="", cite="", statements=(), floor=record.floor, claims=tuple(one.claim for one in record.results),
+        choices=tuple(Choice(name=choice, says="-", claims=tuple(ids)) for choice, ids in under.items()),
+    )  # fmt: skip
+
+    def levels(arms: dict) -> dict:
+        return {arm: found[record.floor.measure] for arm, found in arms.items() if record.floor}
+
+    found = judge_all(
+        asked, samples, record.tier, under=under, levels=levels(measured.arms if measured else {}),
+        placebo={one.claim.id: one.placebo.samples for one in record.results if one.placebo},
+        levels_under={choice: levels(arms) for choice, arms in measured.arms_under.items()} if measured else {},
+    )  # fmt: skip
+    for one, again in zip(record.results, found, strict=True):
+        now, then = again.model_dump(), one.model_dump()
+        for field in ("mean", "gap", "p_value", "interval"):  # another SciPy may round them otherwise; None is nan
+            ends = (np.array(of.pop(field), dtype=float) for of in (now, then))
+            assert np.allclose(*ends, rtol=1e-6, atol=1e-12, equal_nan=True), (one.claim.id, field)
+        for result in (now, then):
+            others = [*result["under"].values(), *([result["placebo"]] if result["placebo"] else [])]
+            result["under"], result["placebo"] = [*result["under"]], [other["verdict"] for other in others]
+        assert now == then
