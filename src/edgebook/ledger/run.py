@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from tqdm import tqdm
 
 from edgebook import notebooks
@@ -140,13 +139,16 @@ class Run:
             Results are not one for each seed, something that the ledger asks for is missing or is not in it, samples
             are not as declared, or with ``arms`` results are not JSON.
         """
-        under, nothing = under or {}, placebo or ()
-        self._one_for_each_seed({"the run": results, **{f"'{name}'": of for name, of in under.items()}})
-        self._one_for_each_seed({"the placebo": nothing} if placebo is not None else {})
+        under = under or {}
+        given = {f"'{name}'": of for name, of in under.items()}
+        given |= {"the run": results, "the placebo": placebo or results}
+        for what, of in given.items():
+            if len(of) != len(self.seeds):
+                raise ValueError(f"Results of {what} are one for each of {len(self.seeds)} seeds, got {len(of)}.")
         floor = self.ledger.floor
         choices = {choice.name: choice.claims for choice in self.ledger.choices}
         asked = [name for name, ids in choices.items() if any(self.ledger.claim(one).learnt for one in ids)]
-        reached = _by_arm([arms(result) for result in results]) if arms else {}
+        reached = _by_arm([*map(arms, results)]) if arms else {}
         reached_under = {name: _by_arm([*map(arms, under[name])]) for name in asked if arms and name in under}
 
         def samples(of: Sequence[Any], claims: Iterable[str]) -> dict[str, list[Sample]]:
@@ -166,7 +168,11 @@ class Run:
             levels=levels(reached),
             levels_under={name: levels(of) for name, of in reached_under.items()},
         )
-        self._measured = self._kept(reached, reached_under, results, under, nothing) if arms else None
+        if arms:
+            self._measured = Measured(
+                started=self._started, seeds=self.seeds, arms=reached, arms_under=reached_under,
+                results=results, under=under, placebo=placebo or (),
+            )  # fmt: skip
         commit, dirty = revision(self._root)
         return Record(
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
@@ -175,30 +181,6 @@ class Run:
             versions=versions(), hardware=hardware(),
             seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
         )  # fmt: skip
-
-    def _one_for_each_seed(self, given: Mapping[str, Sequence[Any]]) -> None:
-        for what, results in given.items():
-            if len(results) != len(self.seeds):
-                raise ValueError(f"Results of {what} are one for each of {len(self.seeds)} seeds, got {len(results)}.")
-
-    def _kept(
-        self,
-        reached: _Reached,
-        reached_under: Mapping[str, _Reached],
-        results: Sequence[Any],
-        under: Mapping[str, Sequence[Any]],
-        placebo: Sequence[Any],
-    ) -> Measured:
-        """Return what was measured, as it is written beside the record."""
-        try:
-            return Measured(
-                started=self._started, seeds=self.seeds, arms=reached, arms_under=reached_under,
-                results=results, under=under, placebo=placebo,
-            )  # fmt: skip
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"With arms, what each seed gave is kept as JSON: {where}: {first['msg']}.") from None
 
     def recorded(self) -> Record | None:
         """Return the committed run at tier full, or None where there is none yet."""
