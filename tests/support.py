@@ -114,7 +114,13 @@ def collected(root: Path = ROOT) -> dict[str, Any]:
     return {"versions": versions(root), "kernels": KERNELS, "features": FEATURES, "cells": cells}
 
 
+def written(record: dict[str, Any]) -> str:
+    """Return the record as JSON with a line for each cell."""
+    parts = {name: json.dumps(value, ensure_ascii=False) for name, value in record.items()}
+    parts["cells"] = "[\n  " + ",\n  ".join(json.dumps(c, ensure_ascii=False) for c in record["cells"]) + "\n ]"
+    return "{\n" + ",\n".join(f' "{name}": {value}' for name, value in parts.items()) + "\n}\n"
+
+
 if __name__ == "__main__":
-    record = json.dumps(collected(), indent=1, ensure_ascii=False) + "\n"
-    (ROOT / "results" / "support.json").write_text(record, encoding="utf-8")
+    (ROOT / "results" / "support.json").write_text(written(collected()), encoding="utf-8")
     sys.stdout.write("Written to results/support.json\n")

@@ -124,7 +124,7 @@ def supported(table: Mapping[str, Any]) -> list[Any]:
 
 HELD: dict[str, Callable[[nn.Module, torch.optim.Optimizer, Masks], Training]] = {
     "state_dict, into a new optimiser that holds the masks": resumed,
-    "state_dict without masks, into one that holds them": loaded,
+    "state_dict, without masks into one that holds them": loaded,
     "deepcopy, of network and optimiser": lambda m, o, _: of(copy.deepcopy((m, o))),
     "pickle, of network and optimiser": lambda m, o, _: of(pickle.loads(pickle.dumps((m, o)))),
     "pickle, by torch.save": lambda m, o, _: of(through_file((m, o), weights_only=False)),
