@@ -94,10 +94,11 @@ class Collector:
 
 
 def versions(root: Path) -> dict[str, str]:
-    """Return what the tests run with: the locked versions, and the Python of the workflow."""
+    """Return what the tests run with: the locked versions, and each Python of the workflow."""
     locked = dict(re.findall(r"^([\w-]+)==([\w.]+)", (root / "constraints.txt").read_text("utf-8"), re.MULTILINE))
     workflow = (root / ".github" / "workflows" / "test.yml").read_text("utf-8")
-    python = ", ".join(sorted(set(re.findall(r'python-version: "([\d.]+)"', workflow))))
+    [pythons] = re.findall(r"^ +python: \[(.+)\]$", workflow, re.MULTILINE)
+    python = " and ".join(re.findall(r'"([\d.]+)"', pythons))
     return {"Python": python, "PyTorch": locked["torch"], "NumPy": locked["numpy"], "Numba": locked["numba"]}
 
 
