@@ -16,6 +16,9 @@ from edgebook.compression import DensityMeter
 from edgebook.measure import count_macs, layer_costs
 from edgebook.spiking import SpikingNetwork, measure_activity, spiking_vgg
 
+# What PyTorch says of its own end when it compiles, traces and pushes forward.
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
+
 Wrap = Callable[[nn.Module], Callable[[Tensor], Any]]
 METER, COUNTS = "density meter", "counts of operations"
 
@@ -168,7 +171,6 @@ REFUSED: dict[tuple[str, str], tuple[Callable[[], object], type[Exception], str]
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
