@@ -19,6 +19,9 @@ from edgebook.spiking import LIF, CodedNetwork, SpikingNetwork, spiking_resnet, 
 from edgebook.spiking.layers import Folded, ResidualBlock, SpikingLayer
 from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
 
+# What PyTorch says of its own end when it exports and pushes forward.
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
+
 STEPS, BATCH, CHANNELS = 3, 4, 2
 COMMON: dict[str, Any] = {"in_channels": CHANNELS, "classes": 5, "steps": STEPS, "beta": 0.5, "xavier_gain": 3.0}
 
@@ -169,7 +172,7 @@ def test_without_memory(row: Row) -> None:
     assert (outputs.shape, outputs.dtype) == (wanted.outputs.shape, wanted.outputs.dtype)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @feature("torch.jit.trace")
 @rows
 def test_trace(row: Row) -> None:
