@@ -1,4 +1,4 @@
-"""Sphinx extension of this book: the scoreboard, the grid of papers, speed, the API pages and the launch buttons."""
+"""Sphinx extension of this book: the scoreboard, the grid of papers, speed, support, the API and the launch buttons."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ except ModuleNotFoundError:  # a plain `jupyter-book build .` in a checkout that
 from edgebook_claims import LinkClaims, abstract_first
 from edgebook_render import grid_html, scoreboard_html
 from edgebook_speed import drawn_for, load_benchmarks
+from edgebook_support import drawn_for as support_html
+from edgebook_support import load_support
 
 from edgebook.ledger.papers import load_papers
 from edgebook.ledger.scoreboard import Row, rows
@@ -93,6 +95,16 @@ class Speed(_Rendered):
 
     def run(self) -> list[nodes.Node]:
         return self.html(drawn_for(self.arguments[0], load_benchmarks(project_root())))
+
+
+class Support(_Rendered):
+    """``{support} WHAT``: what works with a kernel, from the record of the tests."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        return self.html(support_html(self.arguments[0], load_support(project_root())))
 
 
 class ApiReference(SphinxDirective):
@@ -215,6 +227,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("scoreboard", Scoreboard)
     app.add_directive("paper-grid", PaperGrid)
     app.add_directive("speed", Speed)
+    app.add_directive("support", Support)
     app.add_directive("api-reference", ApiReference)
     app.connect("config-inited", switch_buttons)
     app.connect("config-inited", leave_out_thebe)

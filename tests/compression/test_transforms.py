@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -117,14 +118,18 @@ def checkpointed(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda images: checkpoint(module, images, use_reentrant=False)
 
 
+def supported(table: Mapping[str, Any]) -> list[Any]:
+    return [pytest.param(do, id=name, marks=pytest.mark.support(feature=name)) for name, do in table.items()]
+
+
 HELD: dict[str, Callable[[nn.Module, torch.optim.Optimizer, Masks], Training]] = {
     "state_dict, into a new optimiser that holds the masks": resumed,
-    "state_dict without masks, into one that holds them": loaded,
-    "deepcopy of network and optimiser": lambda m, o, _: of(copy.deepcopy((m, o))),
-    "pickle of network and optimiser": lambda m, o, _: of(pickle.loads(pickle.dumps((m, o)))),
-    "torch.save of network and optimiser": lambda m, o, _: of(through_file((m, o), weights_only=False)),
-    "a copy of a copy": lambda m, o, _: of(copy.deepcopy(pickle.loads(pickle.dumps((m, o))))),
-    "another group of parameters": grown,
+    "state_dict, without masks into one that holds them": loaded,
+    "deepcopy, of network and optimiser": lambda m, o, _: of(copy.deepcopy((m, o))),
+    "pickle, of network and optimiser": lambda m, o, _: of(pickle.loads(pickle.dumps((m, o)))),
+    "pickle, by torch.save": lambda m, o, _: of(through_file((m, o), weights_only=False)),
+    "deepcopy, of a pickled copy": lambda m, o, _: of(copy.deepcopy(pickle.loads(pickle.dumps((m, o))))),
+    "groups of parameters, another one added": grown,
     "torch.compile": lambda m, o, _: Training(m, o, compiled(m)),
     "autocast": lambda m, o, _: Training(m, o, autocast(m)),
     "checkpoint": lambda m, o, _: Training(m, o, checkpointed(m)),
@@ -134,7 +139,8 @@ HELD: dict[str, Callable[[nn.Module, torch.optim.Optimizer, Masks], Training]] =
 BOTH = {HELD["autocast"]: autocast, HELD["checkpoint"]: checkpointed}
 
 
-@pytest.mark.parametrize("transform", HELD.values(), ids=HELD)
+@pytest.mark.support(kernel="held masks")
+@pytest.mark.parametrize("transform", supported(HELD))
 def test_masks_hold_and_the_training_is_that_of_pytorchs_pruning(
     transform: Callable[[nn.Module, torch.optim.Optimizer, Masks], Training],
 ) -> None:
@@ -215,7 +221,7 @@ def rebuilt(module: nn.Module, _: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 CUT: dict[str, Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]]] = {
-    "export": exported,
+    "torch.export": exported,
     "state_dict, into a network built with these widths": rebuilt,
     "deepcopy": lambda net, _: copy.deepcopy(net),
     "pickle": lambda net, _: pickle.loads(pickle.dumps(net)),
@@ -223,14 +229,15 @@ CUT: dict[str, Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]]] = {
     "autocast": lambda net, _: autocast(net),
     "DataParallel": lambda net, _: nn.DataParallel(net),
     "checkpoint": lambda net, _: checkpointed(net),
-    "trace": lambda net, images: torch.jit.trace(net, images),
+    "torch.jit.trace": lambda net, images: torch.jit.trace(net, images),
     "vmap": lambda net, _: lambda images: torch.vmap(lambda image: net(image[None])[0])(images),
-    "another cut": lambda net, images: keep_channels(net, {"features.0.conv": [0, 1]}, images[:1]),
+    "channels cut, a second time": lambda net, images: keep_channels(net, {"features.0.conv": [0, 1]}, images[:1]),
 }
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("transform", CUT.values(), ids=CUT)
+@pytest.mark.support(kernel="cut networks")
+@pytest.mark.parametrize("transform", supported(CUT))
 def test_a_cut_network_computes_what_the_one_with_silent_channels_does(
     transform: Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]],
 ) -> None:
@@ -259,32 +266,50 @@ class Whole(nn.Linear):
         self.weight = nn.Parameter(torch.ones(2, 2, dtype=torch.int8), requires_grad=False)
 
 
-COMPUTED = r"0\.weight must be a floating-point parameter.*prune\.remove.*remove_parametrizations"
-NO_VALUES = r"0\.weight has no values yet"
+COMPUTED = (
+    "0.weight must be a floating-point parameter. Where weight norm, spectral norm or PyTorch's pruning computes it "
+    "from others, make it one with `torch.nn.utils.prune.remove` or "
+    "`torch.nn.utils.parametrize.remove_parametrizations`."
+)
+NO_VALUES = "0.weight has no values yet: a lazy layer must have run, and none may be on the meta device."
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "torch.nn.utils.prune": (lambda: changed(lambda m: prune.l1_unstructured(m, "weight", 0.5)), COMPUTED),
-    "weight norm": (lambda: changed(parametrizations.weight_norm), COMPUTED),
-    "spectral norm": (lambda: changed(parametrizations.spectral_norm), COMPUTED),
-    "spectral norm, by a hook": (lambda: changed(spectral_norm), COMPUTED),
+    "computed weights, by torch.nn.utils.prune": (
+        lambda: changed(lambda m: prune.l1_unstructured(m, "weight", 0.5)),
+        COMPUTED,
+    ),
+    "computed weights, by weight norm": (lambda: changed(parametrizations.weight_norm), COMPUTED),
+    "computed weights, by spectral norm": (lambda: changed(parametrizations.spectral_norm), COMPUTED),
+    "computed weights, by the hook of spectral norm": (lambda: changed(spectral_norm), COMPUTED),
+    "computed weights, of whole numbers": (lambda: nn.Sequential(Whole()), COMPUTED),
     "lazy layers": (lambda: nn.Sequential(nn.LazyConv2d(4, 1), nn.Conv2d(4, 2, 1)), NO_VALUES),
-    "the meta device": (lambda: changed(lambda m: m.to("meta")), NO_VALUES),
-    "weights of whole numbers": (lambda: nn.Sequential(Whole()), r"0\.weight must be a floating-point parameter"),
+    "fake tensors, on the meta device": (lambda: changed(lambda m: m.to("meta")), NO_VALUES),
+}
+IMAGE = torch.ones(1, 1, 2, 2)
+ACTS: dict[str, tuple[Callable[[nn.Module], object], ...]] = {
+    "held masks": (
+        prunable_weights,
+        dense_masks,
+        lambda model: prune_by_magnitude(model, {}, 0.5),
+        lambda model: snip_scores(model, [(IMAGE, torch.zeros(1))]),
+    ),
+    "cut networks": (lambda model: filter_norms(model, ["0"]), lambda model: keep_channels(model, {"0": [0]}, IMAGE)),
 }
 
 
-@pytest.mark.parametrize(("build", "words"), REFUSED.values(), ids=REFUSED)
-def test_weights_that_are_not_plain_are_refused_by_name(build: Callable[[], nn.Module], words: str) -> None:
-    model, image = build(), torch.ones(1, 1, 2, 2)
-    for act in (
-        lambda: prunable_weights(model),
-        lambda: dense_masks(model),
-        lambda: prune_by_magnitude(model, {}, 0.5),
-        lambda: snip_scores(model, [(image, torch.zeros(1))]),
-        lambda: filter_norms(model, ["0"]),
-        lambda: keep_channels(model, {"0": [0]}, image),
-    ):
-        with pytest.raises(ValueError, match=words):
-            act()
+@pytest.mark.parametrize(
+    "acts", [pytest.param(acts, id=k, marks=pytest.mark.support(kernel=k)) for k, acts in ACTS.items()]
+)
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [pytest.param(*row, id=k, marks=pytest.mark.support(feature=k, refused=row[1])) for k, row in REFUSED.items()],
+)
+def test_weights_that_are_not_plain_are_refused_by_name(
+    build: Callable[[], nn.Module], words: str, acts: tuple[Callable[[nn.Module], object], ...]
+) -> None:
+    model = build()
+    for act in acts:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            act(model)
 
 
 @pytest.mark.parametrize("change", [parametrizations.weight_norm, lambda m: prune.l1_unstructured(m, "weight", 0.5)])

@@ -72,6 +72,18 @@ def right(pair: tuple[Any, Any], seed: int, sampling: Sampling | None = None) ->
     return trace(*pair, [0, 1], **options).tokens
 
 
+def test_a_text_ends_where_the_target_of_the_server_says(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, draft = table(8, 1, exits=2), table(8, 2)
+    whole = right((target, draft), 4)
+    last = next(token for token in whole[3:] if token not in whole[:3])
+    monkeypatch.setattr(target, "stop", (last,), raising=False)
+    monkeypatch.setattr(draft, "stop", (whole[0],), raising=False)  # the draft's own wishes are not the text's
+    with DecodingServer(target) as server, patient(server) as client:
+        for stop, expected in ((None, whole[: whole.index(last) + 1]), ((), whole), ([whole[1]], whole[:2])):
+            report = client.generate(draft, [0, 1], max_new_tokens=NEW, drafted=3, seed=4, stop=stop)
+            assert report.tokens == expected
+
+
 class Proxy:
     """A line between client and server that can be cut."""
 

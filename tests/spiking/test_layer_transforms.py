@@ -5,17 +5,23 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
-from edgebook.spiking import CodedNetwork, SpikingNetwork, spiking_resnet, spiking_vgg, without_spikes
+from edgebook.spiking import LIF, CodedNetwork, SpikingNetwork, spiking_resnet, spiking_vgg, without_spikes
 from edgebook.spiking.layers import Folded, ResidualBlock, SpikingLayer
 from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
+
+# What PyTorch says of its own end when it exports and pushes forward.
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
 
 STEPS, BATCH, CHANNELS = 3, 4, 2
 COMMON: dict[str, Any] = {"in_channels": CHANNELS, "classes": 5, "steps": STEPS, "beta": 0.5, "xavier_gain": 3.0}
@@ -102,12 +108,24 @@ def same(have: Run, wanted: Run, **tolerance: float) -> None:
         torch.testing.assert_close(a, b, **(tolerance or {"rtol": 0, "atol": 0}))
 
 
+def rows_of(kernel: str, table: Mapping[str, Row]) -> list[Any]:
+    return [pytest.param(row, id=k, marks=pytest.mark.support(kernel=kernel, on=k)) for k, row in table.items()]
+
+
+def feature(name: str, **refused: str) -> pytest.MarkDecorator:
+    return pytest.mark.support(feature=name, **refused)
+
+
+PURE, NEURAL = rows_of("spiking norms and layers", WITHOUT_NEURONS), rows_of("spiking networks", WITH_NEURONS)
 modes = pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
-rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-# Cells that a neuron decides are those of the neuron's own table.
-pure = pytest.mark.parametrize("row", WITHOUT_NEURONS.values(), ids=WITHOUT_NEURONS)
+rows = pytest.mark.parametrize("row", PURE + NEURAL)
+pure = pytest.mark.parametrize("row", PURE)
+neural = pytest.mark.parametrize("row", NEURAL)
+drawing = pytest.mark.parametrize("row", rows_of("rate-coded networks", DRAWING))
+halves = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 
 
+@feature("torch.compile")
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 @modes
 @pure
@@ -119,20 +137,52 @@ def test_compile(row: Row, training: bool, backend: str) -> None:
     same(run(compiled, row.x, list(layer.parameters())), wanted, rtol=1e-5, atol=1e-5)
 
 
-@pure
+def doubled(row: Row) -> Row:
+    """In double precision no membrane is so near the threshold that another order of sums moves a spike."""
+    return Row(lambda: row.make().double(), row.x.double())
+
+
+@feature("torch.compile")
+@neural
+def test_compile_with_neurons(row: Row) -> None:
+    layer, wanted = plainly(doubled(row), True)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    same(run(compiled, row.x.double(), list(layer.parameters())), wanted, rtol=1e-9, atol=1e-9)
+
+
+@feature("torch.export")
+@rows
 def test_export(row: Row) -> None:
     layer, wanted = plainly(row, False)
     torch.testing.assert_close(torch.export.export(layer, (row.x,)).module()(row.x), wanted.outputs)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
-@pure
+@feature("make_fx")
+@rows
+def test_make_fx(row: Row) -> None:
+    layer, wanted = plainly(row, False)
+    assert torch.equal(make_fx(lambda x: layer(x))(torch.zeros_like(row.x))(row.x), wanted.outputs)
+
+
+@feature("fake tensors, on the meta device")
+@rows
+def test_without_memory(row: Row) -> None:
+    layer, wanted = plainly(row, False)
+    outputs = layer.to("meta")(row.x.to("meta"))
+    assert (outputs.shape, outputs.dtype) == (wanted.outputs.shape, wanted.outputs.dtype)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@feature("torch.jit.trace")
+@rows
 def test_trace(row: Row) -> None:
     layer, wanted = plainly(row, False)
     assert torch.equal(torch.jit.trace(layer, row.x)(row.x), wanted.outputs)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@feature("autocast")
+@halves
 @modes
 @pure
 def test_autocast(row: Row, training: bool, dtype: torch.dtype) -> None:
@@ -142,7 +192,33 @@ def test_autocast(row: Row, training: bool, dtype: torch.dtype) -> None:
     torch.testing.assert_close(have.float(), wanted.outputs, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def cast_by_hand(layer: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Return a layer whose products are of a half type, and whose neurons take single precision."""
+    for module in layer.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.to(dtype).register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype),))
+        elif isinstance(module, LIF):
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+    return layer
+
+
+@feature("autocast")
+@halves
+@modes
+@neural
+def test_autocast_casts_as_a_hand_would(row: Row, training: bool, dtype: torch.dtype) -> None:
+    """A spike near the threshold may differ from single precision, so the comparison is with the same roundings."""
+    layer, _ = plainly(row, training)
+    by_hand = cast_by_hand(copy.deepcopy(layer), dtype)
+    wanted = run(by_hand, row.x, list(by_hand.parameters()))
+    with torch.autocast("cpu", dtype):
+        have = run(layer, row.x, list(layer.parameters()))
+    assert have.outputs.dtype == wanted.outputs.dtype
+    same(have, wanted._replace(parameters=[p.to(torch.float32) for p in wanted.parameters]))
+
+
+@feature("half types")
+@halves
 @modes
 @pure
 def test_half(row: Row, training: bool, dtype: torch.dtype) -> None:
@@ -150,13 +226,85 @@ def test_half(row: Row, training: bool, dtype: torch.dtype) -> None:
     torch.testing.assert_close(layer.to(dtype)(row.x.to(dtype)).float(), wanted.outputs, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("row", WITH_NEURONS.values(), ids=WITH_NEURONS)
-def test_half_is_refused_by_neurons(row: Row, dtype: torch.dtype) -> None:
-    with pytest.raises(ValueError, match="currents must be float32 or float64, got"):
-        row.make().to(dtype)(row.x.to(dtype))
+def halved(row: Row, dtype: torch.dtype) -> object:
+    return row.make().to(dtype)(row.x.to(dtype))
 
 
+def second_derivative(row: Row) -> None:
+    x = row.x.clone().requires_grad_()
+    (first,) = torch.autograd.grad(row.make()(x).square().sum(), x, create_graph=True)
+    first.sum().backward()
+
+
+def checkpointed(row: Row, reentrant: bool) -> None:
+    checkpoint(row.make(), row.x.clone().requires_grad_(), use_reentrant=reentrant).sum().backward()
+
+
+REDRAWN = (
+    "A pass that is computed again for its gradient would draw other spikes: draw them before, outside of what is "
+    "checkpointed."
+)
+# What is asked of layers with neurons, and of those that draw.
+REFUSED: dict[str, tuple[Callable[[Row], object], type[Exception], str]] = {
+    "half types, float16": (
+        lambda row: halved(row, torch.float16), ValueError, "currents must be float32 or float64, got float16.",
+    ),
+    "half types, bfloat16": (
+        lambda row: halved(row, torch.bfloat16), ValueError, "currents must be float32 or float64, got bfloat16.",
+    ),
+    "second derivatives, by two backward passes": (
+        second_derivative, RuntimeError, "The fused neuron has no second derivative; use backend='steps' for that.",
+    ),
+}  # fmt: skip
+REFUSED_TO_DRAWING: dict[str, tuple[Callable[[Row], object], type[Exception], str]] = {
+    "checkpoint": (lambda row: checkpointed(row, False), ValueError, REDRAWN),
+    "checkpoint, reentrant": (lambda row: checkpointed(row, True), ValueError, REDRAWN),
+    "vmap": (
+        lambda row: torch.func.vmap(row.make())(row.x[None]), RuntimeError,
+        "vmap: called random operation while in randomness error mode.",
+    ),
+}  # fmt: skip
+
+
+def refusals(table: Mapping[str, tuple[Callable[[Row], object], type[Exception], str]]) -> list[Any]:
+    return [pytest.param(*line, id=name, marks=feature(name, refused=line[2])) for name, line in table.items()]
+
+
+@pytest.mark.parametrize(("call", "error", "words"), refusals(REFUSED))
+@neural
+def test_neurons_refuse(row: Row, call: Callable[[Row], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        call(row)
+
+
+@pytest.mark.parametrize(("call", "error", "words"), refusals(REFUSED_TO_DRAWING))
+@drawing
+def test_draws_refuse(row: Row, call: Callable[[Row], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        call(row)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        pytest.param(lambda layer, x: torch.compile(layer, backend="eager"), id="c", marks=feature("torch.compile")),
+        pytest.param(lambda layer, x: torch.export.export(layer, (x,)).module(), id="x", marks=feature("torch.export")),
+        pytest.param(lambda layer, x: nn.DataParallel(layer), id="parallel", marks=feature("DataParallel")),
+        pytest.param(lambda layer, x: torch.inference_mode()(layer), id="inf", marks=feature("inference_mode")),
+    ],
+)
+@drawing
+def test_draws_go_on_where_they_were(row: Row, transform: Callable[[nn.Module, Tensor], Any]) -> None:
+    """Whatever a tracer drew, each call then draws what a plain one would from the same state."""
+    layer = row.make().eval()
+    torch.compiler.reset()
+    transformed = transform(layer, row.x)
+    other = copy.deepcopy(layer)
+    for _ in range(2):
+        assert torch.equal(transformed(row.x), other(row.x))
+
+
+@feature("double precision")
 @modes
 @rows
 def test_double(row: Row, training: bool) -> None:
@@ -166,7 +314,11 @@ def test_double(row: Row, training: bool) -> None:
     torch.testing.assert_close(have.float(), wanted.outputs, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("reentrant", [False, True], ids=["saved", "reentrant"])
+@pytest.mark.parametrize(
+    "reentrant",
+    [pytest.param(False, marks=feature("checkpoint")), pytest.param(True, marks=feature("checkpoint, reentrant"))],
+    ids=["saved", "reentrant"],
+)
 @modes
 @rows
 def test_checkpoint(row: Row, training: bool, reentrant: bool) -> None:
@@ -194,11 +346,12 @@ COPIES: dict[str, Callable[[nn.Module, Row], nn.Module]] = {
     "state_dict": by_state,
     "deepcopy": lambda layer, _: copy.deepcopy(layer),
     "pickle": lambda layer, _: pickle.loads(pickle.dumps(layer)),
-    "torch.save": by_file,
+    "pickle, by torch.save": by_file,
 }
+COPIED = [pytest.param(do, id=name, marks=feature(name)) for name, do in COPIES.items()]
 
 
-@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("copied", COPIED)
 @modes
 @rows
 def test_copies(row: Row, training: bool, copied: Callable[[nn.Module, Row], nn.Module]) -> None:
@@ -210,8 +363,8 @@ def test_copies(row: Row, training: bool, copied: Callable[[nn.Module, Row], nn.
     assert all(torch.equal(value, state.pop(name)) for name, value in layer.state_dict().items()) and not state
 
 
-@pytest.mark.parametrize("copied", list(COPIES.values())[1:], ids=list(COPIES)[1:])
-@pytest.mark.parametrize("row", DRAWING.values(), ids=DRAWING)
+@pytest.mark.parametrize("copied", COPIED[1:])
+@drawing
 def test_copies_draw_what_the_layer_would(row: Row, copied: Callable[[nn.Module, Row], nn.Module]) -> None:
     layer = row.make().eval()
     layer(row.x)
@@ -219,6 +372,7 @@ def test_copies_draw_what_the_layer_would(row: Row, copied: Callable[[nn.Module,
     assert torch.equal(other(row.x), layer(row.x)) and not torch.equal(other(row.x), other(row.x))
 
 
+@feature("vmap")
 @rows
 def test_vmap(row: Row) -> None:
     """A map over a further axis, in evaluation, against one call after the other."""
@@ -227,6 +381,36 @@ def test_vmap(row: Row) -> None:
     torch.testing.assert_close(torch.func.vmap(layer)(many), torch.stack([layer(x) for x in many]))
 
 
+@feature("torch.func.grad, under vmap")
+@rows
+def test_vmap_of_a_gradient(row: Row) -> None:
+    layer, _ = plainly(row, False)
+    slope = torch.func.grad(lambda x: layer(x).square().sum())
+    many = torch.stack([row.x, 0.5 * row.x])
+    wanted = []
+    for x in many:
+        leaf = x.clone().requires_grad_()
+        wanted += torch.autograd.grad(layer(leaf).square().sum(), leaf)
+    torch.testing.assert_close(torch.func.vmap(slope)(many), torch.stack(wanted))
+
+
+@feature("forward mode")
+@modes
+@rows
+def test_forward_mode(row: Row, training: bool) -> None:
+    """Forwards and backwards are transposes of each other."""
+    layer, wanted = plainly(doubled(row), training)
+    along = drawn(*row.x.shape, seed=4).double()
+    with forward_ad.dual_level():  # torch.func.jvp does not let a norm in training count its batches
+        outputs, pushed = forward_ad.unpack_dual(layer(forward_ad.make_dual(row.x.double(), along)))
+    if not training:
+        torch.testing.assert_close(torch.func.jvp(layer, (row.x.double(),), (along,)), (outputs, pushed))
+    torch.testing.assert_close(outputs.detach(), wanted.outputs)
+    weights = drawn(*outputs.shape, seed=3).double()  # those of `run`
+    torch.testing.assert_close((pushed * weights).sum(), (wanted.inputs * along).sum(), rtol=1e-9, atol=1e-9)
+
+
+@feature("functional_call")
 @modes
 @rows
 def test_functional_call(row: Row, training: bool) -> None:
@@ -236,6 +420,7 @@ def test_functional_call(row: Row, training: bool) -> None:
     assert torch.equal(torch.func.functional_call(empty, state, (row.x,)), wanted.outputs)
 
 
+@feature("DataParallel")
 @modes
 @rows
 def test_data_parallel(row: Row, training: bool) -> None:
@@ -243,6 +428,7 @@ def test_data_parallel(row: Row, training: bool) -> None:
     same(run(nn.DataParallel(layer), row.x, list(layer.parameters())), wanted)
 
 
+@feature("inference_mode")
 @rows
 def test_inference_mode_and_inputs_left_alone(row: Row) -> None:
     layer, wanted = plainly(row, False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -132,7 +133,7 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return beside(torch.fx.symbolic_trace(nn.Sequential(layer)), layer, x)
 
 
-@feature("torch.fx.symbolic_trace of the layer itself")
+@feature("torch.fx.symbolic_trace, of the layer itself")
 def _(layer: LIF, x: Tensor) -> Pair:
     """Whether membranes are asked for is then an input of the graph."""
     graph = torch.fx.symbolic_trace(layer)
@@ -170,7 +171,7 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return beside(lambda currents: checkpoint(layer, currents, use_reentrant=True), layer, x)
 
 
-@feature("torch.func.vmap")
+@feature("vmap")
 def _(layer: LIF, x: Tensor) -> Pair:
     for axis in (1, 2):  # over samples and over neurons, each of which knows nothing of the others
         found, wanted = beside(torch.func.vmap(layer, in_dims=axis, out_dims=axis), layer, x)
@@ -184,14 +185,14 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return [torch.func.grad(lambda currents: (weights * layer(currents)).sum())(x)], there_and_back(layer, x)[1:]
 
 
-@feature("torch.func.vmap of grad")
+@feature("vmap, of a gradient")
 def _(layer: LIF, x: Tensor) -> Pair:
     slope = torch.func.grad(lambda currents, weights: (weights * layer(currents)).sum())
     per_sample = torch.func.vmap(slope, in_dims=1, out_dims=1)
     return [per_sample(x, draw(*x.shape, seed=1).to(x))], there_and_back(layer, x)[1:]
 
 
-@feature("torch.func.functional_call of stacked modules")
+@feature("functional_call, of stacked modules")
 def _(layer: LIF, x: Tensor) -> Pair:
     with torch.random.fork_rng(devices=[]):
         models = [nn.Sequential(nn.Linear(WIDTH, WIDTH), copy.deepcopy(layer)).to(x.device) for _ in range(3)]
@@ -208,7 +209,7 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return [torch.func.jvp(layer, (x,), (moved,))[1]], [torch.tensordot(rows, moved, dims=2)]
 
 
-@feature("torch.func.hessian")
+@feature("second derivatives, by torch.func.hessian")
 def _(layer: LIF, x: Tensor) -> Pair:
     """Of one step alone the second derivative is that of the surrogate: here of a triangle, -a/w or a/w, or 0."""
     x, bump = x.double()[0], layer.convention.surrogate
@@ -218,12 +219,12 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return [torch.func.hessian(lambda y: layer(y[None]).sum())(x.flatten())], [wanted.diag()]
 
 
-@feature("operations in place on the spikes")
+@feature("operations in place, on the spikes")
 def _(layer: LIF, x: Tensor) -> Pair:
     return beside(lambda y: layer(y).mul_(2).add_(y), lambda y: layer(y) * 2 + y, x)
 
 
-@feature("operations in place on the membranes")
+@feature("operations in place, on the membranes")
 def _(layer: LIF, x: Tensor) -> Pair:
     """Where a back end keeps the membranes for the gradient, PyTorch says so; none computes a wrong one."""
     try:
@@ -240,7 +241,7 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return found, layer(x, membranes=True)
 
 
-@feature("copy.deepcopy")
+@feature("deepcopy")
 def _(layer: LIF, x: Tensor) -> Pair:
     return beside(copy.deepcopy(layer), layer, x)
 
@@ -250,7 +251,7 @@ def _(layer: LIF, x: Tensor) -> Pair:
     return beside(pickle.loads(pickle.dumps(layer)), layer, x)
 
 
-@feature("pickle of a traced graph")
+@feature("pickle, of a traced graph")
 def _(layer: LIF, x: Tensor) -> Pair:
     return beside(pickle.loads(pickle.dumps(torch.fx.symbolic_trace(nn.Sequential(layer)))), layer, x)
 
@@ -281,15 +282,50 @@ def _nothing_compiled_before() -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.support(kernel="neuron")
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.support(feature=name)) for name in FEATURES])
 def test_a_neuron_works_under(name: str, backend: Any) -> None:
     layer = LIF(0.8, 0.7, "subtract", surrogate=triangular(), detach_reset=False, backend=backend)
     found, wanted = FEATURES[name](layer, draw(*SHAPE).to("cuda" if backend == "triton" else "cpu"))
     assert len(found) == len(wanted)
-    tolerance = 1e-12 if name in ("forward mode", "torch.func.hessian") else 0
+    tolerance = 1e-12 if name in ("forward mode", "second derivatives, by torch.func.hessian") else 0
     for have, want in zip(found, wanted, strict=True):
         torch.testing.assert_close(have, want, rtol=tolerance, atol=tolerance)
+
+
+def twice_backward(x: Tensor) -> None:
+    x = x.requires_grad_()
+    (first,) = torch.autograd.grad(LIF(0.8)(x).sum(), x, create_graph=True)
+    first.sum().backward()
+
+
+OTHER = "the state is of a neuron with beta=0.8, and this one has beta=0.5; dict(state) holds the tensors alone."
+REFUSED: dict[str, tuple[Callable[[Tensor], object], type[Exception], str]] = {
+    "half types, float16": (
+        lambda x: LIF(0.8)(x.half()), ValueError, "currents must be float32 or float64, got float16.",
+    ),
+    "half types, bfloat16": (
+        lambda x: LIF(0.8)(x.bfloat16()), ValueError, "currents must be float32 or float64, got bfloat16.",
+    ),
+    "state_dict, of another neuron": (
+        lambda x: LIF(0.5).load_state_dict(LIF(0.8).state_dict()), RuntimeError, OTHER,
+    ),
+    "second derivatives, by two backward passes": (
+        twice_backward, RuntimeError, "The fused neuron has no second derivative; use backend='steps' for that.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.support(kernel="neuron")
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [pytest.param(*row, marks=pytest.mark.support(feature=name, refused=row[2])) for name, row in REFUSED.items()],
+    ids=REFUSED,
+)
+def test_a_neuron_refuses(call: Callable[[Tensor], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        call(draw(*SHAPE))
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # which the check looks at where there is none

@@ -75,7 +75,7 @@ class Edge:
     """The client of one text: what is verified, the draft of the present round, and drafts made ahead.
 
     Nothing but verified tokens ever enters `text`. A draft has `drafted` tokens, fewer at the end of the text; the
-    tokens `stop` end it, where None those that the draft's model names.
+    tokens `stop` end it, where None those that the draft's model names, until the target's are known.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Edge:
         self.text = token_list(prompt, model.vocabulary, "A prompt")
         self.prompt_length, self.max_new_tokens, self.drafted = len(self.text), max_new_tokens, drafted
         self._reader, self._sampling, self._draws = Reader(model), sampling, draws
-        self._stop = stop_tokens(stop, model)
+        self.stop = stop_tokens(stop, model)
         self.stopped = False
         self.drafting = self._new(self.text)
         self._ahead: dict[tuple[int, int], Drafting] = {}
@@ -127,13 +127,13 @@ class Edge:
     def until_stop(self, accepted: int, token: int) -> tuple[int, int]:
         """Return an outcome of this round as it is, or as it would be if the text ended with its first stop token."""
         verified = [*self.drafting.finish().tokens[:accepted], token]
-        place = next((i for i, found in enumerate(verified) if found in self._stop), accepted)
+        place = next((i for i, found in enumerate(verified) if found in self.stop), accepted)
         return place, verified[place]
 
     def confirm(self, accepted: int, token: int) -> bool:
         """Take the final outcome of the round; return whether its next draft was begun ahead of time."""
         place, last = self.until_stop(accepted, token)
-        self.stopped = last in self._stop
+        self.stopped = last in self.stop
         self.text += [*self.drafting.finish().tokens[:place], last]
         found = self._ahead.get((accepted, token))
         self._ahead = {}

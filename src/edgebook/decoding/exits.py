@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgebook.decoding.fitting import optimise
+from edgebook.measure.seeding import SeededDraws
 from edgebook.networks.decoder import Block, CharacterDecoder, DecoderSession, causal_mask
-from edgebook.networks.seeding import SeededDraws
 
 Features = Callable[[Tensor, Sequence[int]], tuple[list[Tensor], Tensor]]
 

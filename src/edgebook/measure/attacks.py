@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from edgebook.measure.seeding import SeededDraws
 
 _ELEMENTWISE = partial(F.cross_entropy, reduction="none")
 
@@ -63,7 +64,7 @@ def pgd(
     ----------
     logits, pixels, labels, eps, loss : as for `fgsm`
     steps : int, gradient steps, each followed by a projection onto the ball of radius `eps`
-    seed : int, decides the start; the global random state is left as it was
+    seed : int, decides the start; global random states are left as they were
 
     Returns
     -------
@@ -73,8 +74,7 @@ def pgd(
 
     attack = PGD(logits, loss, 0.0, 1.0)
     attack.fgsm.zero_thresh = 0.0
-    with torch.random.fork_rng(devices=[]), _without_captums_warning():
-        torch.manual_seed(seed)
+    with SeededDraws(seed), _without_captums_warning():
         return attack.perturb(pixels, eps, eps / 4, steps, labels, random_start=True).detach()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebook.measure.arguments import whole
-from edgebook.networks.seeding import SeededDraws
+from edgebook.measure.seeding import SeededDraws
 
 POOL = "M"
 

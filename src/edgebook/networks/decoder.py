@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.networks.seeding import SeededDraws
+from edgebook.measure.seeding import SeededDraws
 
 
 def token_list(tokens: Iterable[int] | Tensor, vocabulary: int, name: str) -> list[int]:

@@ -11,8 +11,8 @@ from typing import Literal, Unpack, get_args
 
 from torch import nn
 
+from edgebook.measure.seeding import SeededDraws
 from edgebook.networks.convolutional import POOL, parse_plan
-from edgebook.networks.seeding import SeededDraws
 from edgebook.spiking.assembly import Head, check_plan, check_widths, read_stages
 from edgebook.spiking.classifier import Output, SpikingNetwork
 from edgebook.spiking.layers import Folded, NeuronOptions, Norm, Recipe, ResidualBlock

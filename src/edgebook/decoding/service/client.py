@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import grpc
@@ -104,7 +104,7 @@ class EdgeClient:
         seed: int = 0,
         ahead: Literal["none", "exits"] = "exits",
         threshold: float = 0.0,
-        stop: int | None = None,
+        stop: int | Iterable[int] | None = None,
         show: Callable[[list[int]], None] | None = None,
         symbols: str | None = None,
         target: str | None = None,
@@ -133,5 +133,5 @@ class EdgeClient:
         opening = wire.OpenRequest.of(text, bounds.whole("seed", seed, 0, 2**63 - 1), sampling)
         options = {"sampling": sampling, "draws": Draws(opening.seed), "stop": stop}
         edge = Edge(draft, text, max_new_tokens=max_new_tokens, drafted=drafted, **options)
-        expected = Expected(draft.vocabulary, digest_of_symbols(symbols), target)
+        expected = Expected(draft.vocabulary, digest_of_symbols(symbols), target, stop is None)
         return Conversation(self, edge, opening, expected, ahead == "exits", float(threshold)).run(show)

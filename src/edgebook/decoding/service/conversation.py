@@ -35,6 +35,7 @@ class Expected(NamedTuple):
     vocabulary: int
     symbols: str | None
     target: str | None
+    stops: bool  #: whether its own stop tokens end the text
 
 
 class Conversation:
@@ -136,6 +137,8 @@ class Conversation:
             raise ServiceError(
                 f"The server at {self.client.address} has another target than the one that the text was begun with."
             )
+        if self.expected.stops:
+            self.edge.stop = frozenset(reply.stop)
         self.expected = self.expected._replace(target=reply.target)
         self.session, self.client.target = reply.session, reply.target
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from edgebook.decoding.cloud import Cloud, Outcome
 from edgebook.decoding.draws import Draws
+from edgebook.decoding.edge import stop_tokens
 from edgebook.decoding.generation import checked_prompt
 from edgebook.decoding.protocol import LanguageModel
 from edgebook.decoding.service import bounds, wire
@@ -181,6 +182,7 @@ class DecodingServer:
                 raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, full)
             self._sessions[name] = held
         about = {"vocabulary": self.model.vocabulary, "longest": self.model.longest}
+        about["stop"] = sorted(stop_tokens(None, self.model))
         yield wire.OpenReply(session=name, **about, **self._identity).encode()
 
     def _close(self, request: wire.CloseRequest, _: grpc.ServicerContext) -> Iterator[bytes]:

@@ -65,11 +65,12 @@ class OpenRequest(Message):
 
 
 class OpenReply(Message):
-    """The session's name, what the target can read, and the digests of the target and of its symbols."""
+    """The session's name, what the target can read, its own stop tokens, and the digests of it and of its symbols."""
 
     session: SessionId
     vocabulary: int = Field(ge=1)
     longest: int = Field(ge=1)
+    stop: list[Token] = []
     target: Digest | None = None
     symbols: Digest | None = None
 

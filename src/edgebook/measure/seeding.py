@@ -1,4 +1,4 @@
-"""Initial weights from generators of their own, so that building a network leaves global randomness alone."""
+"""Draws from generators of their own, so that building or attacking a network leaves global randomness alone."""
 
 from __future__ import annotations
 

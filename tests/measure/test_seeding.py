@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from edgebook.decoding import Exits
+from edgebook.measure.seeding import SeededDraws
 from edgebook.networks import CharacterDecoder, initialised, resnet_architecture, vgg_architecture
-from edgebook.networks.seeding import SeededDraws
 from edgebook.spiking import spiking_resnet, spiking_vgg
 
 HEAD = nn.Linear(8, 9)
