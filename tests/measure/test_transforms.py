@@ -16,11 +16,8 @@ from edgebook.compression import DensityMeter
 from edgebook.measure import count_macs, layer_costs
 from edgebook.spiking import SpikingNetwork, measure_activity, spiking_vgg
 
-# What PyTorch says of its own end when it compiles, traces and pushes forward, and of tensors that it looks into.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),
-]
+# What PyTorch says of its own end when it compiles, traces and pushes forward.
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
 
 Wrap = Callable[[nn.Module], Callable[[Tensor], Any]]
 METER, COUNTS = "density meter", "counts of operations"
@@ -64,6 +61,8 @@ WHILE_ATTACHED: dict[str, Wrap] = {
     "half types, float16": cast(torch.float16),
     "half types, bfloat16": cast(torch.bfloat16),
     "double precision": cast(torch.float64),
+    "checkpoint": checkpointed(False),
+    "checkpoint, reentrant": checkpointed(True),
     "DataParallel": nn.DataParallel,
     "functional_call": lambda model: lambda x: torch.func.functional_call(model, dict(model.named_parameters()), (x,)),
     "torch.func.grad": lambda model: torch.func.grad(lambda x: model(x).sum()),
@@ -84,27 +83,6 @@ def test_densities_are_those_of_all_batches(wrap: Wrap) -> None:
     with DensityMeter(net, ["1", "3"]) as meter:
         net(FIRST)
         wrap(net)(SECOND)
-    assert_of_both(meter)
-
-
-EVERY_PASS = {
-    "checkpoint, of every pass": checkpointed(False),
-    "checkpoint, of every pass, reentrant": checkpointed(True),
-}
-
-
-@pytest.mark.support(kernel=METER)
-@pytest.mark.parametrize("wrap", supported(EVERY_PASS))
-def test_densities_where_every_pass_is_run_again(wrap: Wrap) -> None:
-    """All that a checkpoint runs again is counted twice, and so a mean over batches is the same."""
-    net = plain()
-    with DensityMeter(net, ["1", "3"]) as meter:
-        for batch in (FIRST, SECOND):
-            wrap(net)(batch)
-    assert_of_both(meter)
-
-
-def assert_of_both(meter: DensityMeter) -> None:
     both, outputs = plain(torch.float64), torch.cat([FIRST, SECOND]).double()
     for name, found in meter.density().items():
         outputs = both[int(name) - 1](outputs).relu()
@@ -136,6 +114,13 @@ def test_counts_are_those_of_the_plain_network(wrap: Callable[[nn.Module], nn.Mo
     found = measure_activity(other, FIRST.to(next(other.parameters()).dtype))
     assert shorn(found.neurons) == wanted.neurons and found.operations() == wanted.operations()
     assert shorn(layer_costs(wrap(plain()), (1, 8, 8))) == layer_costs(plain(), (1, 8, 8))
+
+
+@pytest.mark.support(kernel=COUNTS, feature="inference_mode")
+def test_activity_in_inference_mode() -> None:
+    wanted = measure_activity(net_of_spikes(), FIRST)
+    with torch.inference_mode():
+        assert measure_activity(net_of_spikes(), FIRST) == wanted
 
 
 COSTS: dict[str, Callable[[nn.Module], nn.Module]] = {
@@ -174,10 +159,6 @@ REFUSED: dict[tuple[str, str], tuple[Callable[[], object], type[Exception], str]
     (COUNTS, "half types, of activity"): (
         lambda: measure_activity(net_of_spikes().half(), FIRST.half()), ValueError,
         "currents must be float32 or float64, got float16.",
-    ),
-    (COUNTS, "inference_mode, of activity"): (
-        lambda: torch.inference_mode()(measure_activity)(net_of_spikes(), FIRST), RuntimeError,
-        "element 0 of tensors does not require grad and does not have a grad_fn",
     ),
     (COUNTS, "torch.export"): (
         lambda: count_macs(exported(plain()), (1, 8, 8)), NotImplementedError,

@@ -54,6 +54,7 @@ def probed(model: nn.Module) -> Iterator[nn.Module]:
 def watched(layers: Mapping[str, nn.Module], see: See, *, first: bool = False) -> Iterator[None]:
     """Call `see` after every call of these layers; copies of them, which take hooks along, are not watched.
 
+    A pass that checkpointing computes again for its gradient has been seen already, and is not seen twice.
     Arguments given by keyword come in their place, as the signature of `forward` has it. With ``first`` outputs are
     seen before other hooks, which may change them.
     """
@@ -62,7 +63,7 @@ def watched(layers: Mapping[str, nn.Module], see: See, *, first: bool = False) -
         signature = inspect.signature(layer.forward)
 
         def after(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
-            if module is layer:
+            if module is layer and torch._C._current_graph_task_id() < 0:  # not in a backward pass
                 see(name, layer, signature.bind(*inputs, **named).args, output)
 
         return after

@@ -130,9 +130,9 @@ class _Watch:
 
 def _fan_out(module: nn.Conv2d | nn.Linear, like: Tensor) -> Tensor:
     """Return how many connections each input has: the gradient of the layer's sum, if every living weight were 1."""
-    x = torch.zeros_like(like).requires_grad_()
-    alive = (module.weight.detach() != 0).to(like.dtype)
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        x = torch.zeros_like(like).requires_grad_()
+        alive = (module.weight.detach() != 0).to(like.dtype)
         if isinstance(module, nn.Conv2d):
             total = F.conv2d(x[None], alive, None, module.stride, module.padding, module.dilation, module.groups).sum()
         else:
