@@ -17,7 +17,10 @@ from edgebook.measure import count_macs, layer_costs
 from edgebook.spiking import SpikingNetwork, measure_activity, spiking_vgg
 
 # What PyTorch says of its own end when it compiles, traces and pushes forward.
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),
+]
 
 Wrap = Callable[[nn.Module], Callable[[Tensor], Any]]
 METER, COUNTS = "density meter", "counts of operations"
