@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import tomllib
 from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
@@ -87,7 +88,9 @@ def exact(pin: Requirement) -> str:
 
 
 def installed() -> dict[str, Any]:
-    return {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
+    """What lies in this environment; a test before may have put the copies that setuptools brings along on the path."""
+    here = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    return {canonicalize_name(found.metadata["Name"]): found for found in distributions(path=here)}
 
 
 def reachable(asked: list[Requirement], platform: dict[str, str]) -> set[str]:
