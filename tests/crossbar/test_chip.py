@@ -167,6 +167,7 @@ def test_the_same_chip_ages() -> None:
         (lambda: CrossbarConfig(wires=Wiring(1.0, -1.0, 1.0, 1.0)), "r_bit must be a finite resistance.*got -1.0"),
         (lambda: CrossbarConfig(time=-1.0), "time must be finite and at least 0 s, got -1.0"),
         (lambda: CrossbarConfig(time=math.inf), "time must be finite and at least 0 s, got inf"),
+        (lambda: CrossbarConfig(redraw="never"), "redraw must be one of forward, read, got 'never'"),
         (lambda: CrossbarConfig(seed=-1), "seed must be a whole number of at least 0, got -1"),
         (lambda: CrossbarConfig(seed=2**63), r"seed must be below 2\^63, got 9223372036854775808"),
         (lambda: CrossbarConfig(seed=np.float64(3)), "seed must be a whole number of at least 0, got np.float64"),

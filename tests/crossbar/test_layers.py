@@ -32,6 +32,7 @@ from edgebook.crossbar import (
     restart_reads,
     weight_pairs,
 )
+from edgebook.crossbar.chip import Redraw
 from edgebook.crossbar.tiles import weight_matrix
 
 SMALL = Layout(rows=16, columns=8)
@@ -203,6 +204,94 @@ def test_noise_of_a_convolution_has_the_variance_of_the_sum() -> None:
     assert ((sample.std(0) / wanted - 1).abs() < 5 / math.sqrt(2 * passes)).all()
 
 
+def rows_of(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What a layer multiplies by, row by row, and the mean and deviation of its weights, as (groups, K, N)."""
+    if isinstance(layer, nn.Linear):
+        rows = x.flatten(0, -2)[None]  # (1, rows, K)
+    else:
+        patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        rows = patches.unflatten(1, (layer.groups, -1)).permute(1, 0, 3, 2).flatten(1, 2)  # (groups, N x positions, K)
+    groups = getattr(layer, "groups", 1)
+    return rows, torch.stack([weight_matrix(t.detach(), groups=groups) for t in (layer.weight, layer.deviation)])
+
+
+EACH: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "linear": (nn.Linear(6, 3, bias=False), (2, 2, 6)),
+    "convolution": (nn.Conv2d(4, 4, 2, padding=1, stride=2, groups=2, bias=False), (2, 4, 3, 3)),
+}
+
+
+@pytest.mark.parametrize(("layer", "shape"), EACH.values(), ids=EACH)
+def test_each_row_has_a_read_of_its_own(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    """Means, deviations and correlations of outputs, against weights that are drawn for every row."""
+    passes, strong = 6000, partial(relative_deviation, sigma=0.4)
+    mapped = the_only(on_crossbar(layer, CrossbarConfig(SMALL, read=strong, linear=True, redraw="read")))
+    x = seeded(*shape, seed=4).relu()
+    rows, (mean, spread) = rows_of(mapped, x)  # (groups, R, K), (groups, K, N)
+    drawn = mean[:, None] + spread[:, None] * seeded(passes, len(rows), rows.shape[1], *mean.shape[1:], seed=5)
+    brute = torch.einsum("grk,pgrkn->pgrn", rows, drawn).flatten(1)
+    with torch.no_grad():
+        found = torch.stack([mapped(x) for _ in range(passes)])
+    if found.ndim == 5:  # (passes, N, groups x outputs, H, W)
+        found = found.unflatten(2, (len(rows), -1)).permute(0, 2, 1, 4, 5, 3)
+    found = found.reshape(passes, -1)
+    wanted = torch.einsum("grk,gkn->grn", rows.square(), spread.square()).sqrt().flatten()
+    centre = torch.einsum("grk,gkn->grn", rows, mean).flatten()
+    silent = wanted == 0  # a row of zeros
+    for sample in (found, brute):
+        assert torch.equal(sample[:, silent], torch.zeros(passes, int(silent.sum())))
+        standard = (sample - centre)[:, ~silent] / wanted[~silent]
+        assert (standard.mean(0).abs() < 5 / math.sqrt(passes)).all()
+        assert ((standard.std(0) - 1).abs() < 5 / math.sqrt(2 * passes)).all()
+        assert (standard.pow(4).mean(0) - 3).abs().max() < 5 * math.sqrt(96 / passes)  # as of a normal one
+        others = torch.corrcoef(standard.T) - torch.eye(standard.shape[1])
+        assert others.abs().max() < 5.5 / math.sqrt(passes)  # of several hundred pairs
+
+
+def test_slopes_are_the_weights_expected_of_a_read_with_that_output() -> None:
+    """Of weights drawn for one row, those that give nearly its output are averaged."""
+    config = CrossbarConfig(SMALL, read=partial(relative_deviation, sigma=0.4), linear=True, redraw="read")
+    mapped = the_only(on_crossbar(nn.Linear(3, 1, bias=False).double(), config))
+    x = torch.tensor([[0.5, -1.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    y = mapped(x)
+    y.sum().backward()
+    spread, row = mapped.deviation[0], x[0].detach()
+    drawn = mapped.weight[0] + spread * seeded(2_000_000, 3, seed=6).double()
+    sample = drawn[(drawn @ row - y.item()).abs() < 0.02 * (spread * row).norm()]
+    off = 5 * sample.std(0) / math.sqrt(len(sample)) + 0.02 * spread
+    assert len(sample) > 1000 and ((sample.mean(0) - x.grad[0]).abs() < off).all()
+
+
+@pytest.mark.parametrize(("layer", "shape"), EACH.values(), ids=EACH)
+def test_slopes_of_a_read_a_row_are_those_of_its_outputs(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    mapped = on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY, linear=True, redraw="read")).double()
+
+    def again(x: Tensor) -> Tensor:
+        restart_reads(mapped, 3)
+        return mapped(x)
+
+    x = (seeded(*shape, seed=7).double() + 3).requires_grad_()  # no row of zeros but where there is padding alone
+    assert torch.autograd.gradcheck(again, x) and torch.autograd.gradgradcheck(again, x)
+    silent = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    again(silent).sum().backward()
+    assert bool(torch.isfinite(silent.grad).all()) and bool((silent.grad != 0).any())
+
+
+def test_a_read_a_row_and_one_of_all_rows_have_the_same_deviation() -> None:
+    """For one row there is no difference but in the draws; the mean over many rows is steady with a read for each."""
+    layer, x, passes = nn.Linear(20, 1, bias=False), seeded(1, 20, seed=1).expand(64, -1), 1500
+    spreads = {}
+    for redraw in ("forward", "read"):
+        mapped = on_crossbar(layer, CrossbarConfig(SMALL, read=NOISY, linear=True, redraw=redraw))
+        with torch.no_grad():
+            sample = torch.stack([mapped(x)[:, 0] for _ in range(passes)])
+        spreads[redraw] = sample[:, 0].std(), sample.mean(1).std()
+    (one, mean), (other, steady) = spreads["forward"], spreads["read"]
+    off = 5 / math.sqrt(passes)  # of a ratio of two deviations
+    assert abs(one / other - 1) < off and abs(mean / one - 1) < 1e-3
+    assert abs(8 * steady / mean - 1) < off  # a mean of 64
+
+
 def test_gradients_go_through_the_weights_of_the_same_read() -> None:
     r"""A layer without bias is linear: :math:`x \cdot \nabla (v \cdot y) = v \cdot y`, if both saw one weight."""
     mapped = on_crossbar(nn.Conv2d(4, 6, 3, bias=False).double(), CrossbarConfig(SMALL, WIRES["heavy"], read=NOISY))
@@ -341,11 +430,12 @@ def test_a_layer_keeps_its_backward_hooks() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("scale", [1.0, 1e-2])
-def test_noise_of_a_half_type_has_the_variance_of_the_sum(dtype: torch.dtype, scale: float) -> None:
+@pytest.mark.parametrize("redraw", ["forward", "read"])
+def test_noise_of_a_half_type_has_the_variance_of_the_sum(dtype: torch.dtype, scale: float, redraw: Redraw) -> None:
     layer, passes = nn.Linear(64, 8), 1500
     with torch.no_grad():
         layer.weight.mul_(scale), layer.bias.zero_()
-    config = CrossbarConfig(SMALL, read=partial(relative_deviation, sigma=0.05), linear=True)
+    config = CrossbarConfig(SMALL, read=partial(relative_deviation, sigma=0.05), linear=True, redraw=redraw)
     x = seeded(1, 64, seed=1)
     wanted = F.linear(x.square(), the_only(on_crossbar(layer, config)).deviation.square()).sqrt()
     for mapped in (on_crossbar(layer, config).to(dtype), on_crossbar(copy.deepcopy(layer).to(dtype), config)):

@@ -30,6 +30,7 @@ from edgebook.crossbar import (
     relative_deviation,
     restart_reads,
 )
+from edgebook.crossbar.chip import Redraw
 
 # What PyTorch says of itself when it exports and pushes forward, and of nested checkpoints.
 pytestmark = [
@@ -60,9 +61,10 @@ def plain() -> nn.Sequential:
         ).eval()
 
 
-def chip(sigma: float = 0.2, seed: int = 0, *, layers: int = 6) -> nn.Sequential:
+def chip(sigma: float = 0.2, seed: int = 0, *, layers: int = 6, redraw: Redraw = "forward") -> nn.Sequential:
     read = partial(relative_deviation, sigma=sigma) if sigma else None
-    config = CrossbarConfig(Layout(rows=8, columns=8), WIRES["light"], read=read, linear=True, seed=seed)
+    layout = Layout(rows=8, columns=8)
+    config = CrossbarConfig(layout, WIRES["light"], read=read, linear=True, seed=seed, redraw=redraw)
     return on_crossbar(plain()[:layers], config)
 
 
@@ -73,10 +75,14 @@ SUBJECTS: dict[str, Make] = {
     "noisy layer": partial(chip, layers=1),
     "chip": partial(chip, 0.0),
     "noisy chip": chip,
+    "layer with a read a row": partial(chip, layers=1, redraw="read"),
+    "chip with a read a row": partial(chip, redraw="read"),
     "solver numba": partial(Solver, "numba"),
     "solver torch": partial(Solver, "torch"),
 }
-CHIPS = ["layer", "noisy layer", "chip", "noisy chip"]
+ROWS = ["layer with a read a row", "chip with a read a row"]
+WITHOUT_ROWS = ["layer", "noisy layer", "chip", "noisy chip"]
+CHIPS = WITHOUT_ROWS + ROWS
 SOLVERS = ["solver numba", "solver torch"]
 X = torch.randn(5, 2, 4, 3, generator=torch.Generator().manual_seed(1))
 
@@ -224,6 +230,14 @@ def over_weights(make: Make) -> None:
     assert_same(found[0], other(X))
 
 
+def over_weights_row_by_row(make: Make) -> None:
+    """Mapped over weights, each product is a read of its own, as over inputs."""
+    model = make()
+    weights = {name: torch.stack([p.detach(), p.detach()]) for name, p in model.named_parameters()}
+    found = torch.func.vmap(lambda some: torch.func.functional_call(model, some, (X,)))(weights)
+    assert bool((found[0] != found[1]).any(0).all()) and found.shape == (2, *make()(X).shape)
+
+
 def over_chips(make: Make) -> None:
     """Mapped over chips, each has noise of its own."""
     chips = [make() for _ in range(3)]
@@ -253,7 +267,8 @@ TRANSFORMS: dict[str, tuple[Callable[[Make], None], list[str]]] = {
     "deepcopy and pickle": (after_copies, CHIPS),
     "replicas": (in_replicas, CHIPS),
     "vmap over inputs": (under_vmap, CHIPS + SOLVERS),
-    "vmap over weights": (over_weights, CHIPS),
+    "vmap over weights": (over_weights, WITHOUT_ROWS),
+    "vmap over weights, row by row": (over_weights_row_by_row, ROWS),
     "vmap over chips": (over_chips, CHIPS),
     "torch.func.grad": (under_grad, CHIPS + SOLVERS),
     "torch.func.jvp": (under_jvp, CHIPS),
@@ -335,14 +350,15 @@ SCHEDULES = [
 @pytest.mark.parametrize("reentrant", [False, True], ids=["not reentrant", "reentrant"])
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.__name__)
 @pytest.mark.parametrize("keeps_state", [True, False], ids=["", "without the state of random numbers"])
+@pytest.mark.parametrize("redraw", ["forward", "read"])
 def test_a_pass_that_is_computed_again_has_its_reads_again(
-    schedule: Callable[..., None], reentrant: bool, keeps_state: bool
+    schedule: Callable[..., None], reentrant: bool, keeps_state: bool, redraw: Redraw
 ) -> None:
     """Gradients of inputs and weights, and the reads that follow, are those without checkpoints."""
     found = []
     run = partial(checkpoint, use_reentrant=reentrant, preserve_rng_state=keeps_state)
     for way in (plainly, run):
-        model, x = chip().requires_grad_(), X.clone().requires_grad_()
+        model, x = chip(redraw=redraw).requires_grad_(), X.clone().requires_grad_()
         schedule(way, model, x)
         assert x.grad is not None
         found.append([x.grad, *(p.grad for p in model.parameters()), model(X).detach()])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from edgebook.crossbar.solver.circuit import effective_conductance
 from edgebook.crossbar.solver.wiring import Wiring, check_array, check_values, wiring
 
 Effect = Callable[[Tensor, torch.Generator, float], Tensor]
+Redraw = Literal["forward", "read"]
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,20 @@ class CrossbarConfig:
     wires : Wiring, optional, resistances in ohms, such as ``WIRES["heavy"]``; without, wires are ideal
     drift : callable, optional, (conductance, generator, time) to conductance, as `power_law_drift` with a `mean`
     read : callable, optional
-        Conductance to its deviation in a read, such as `relative_deviation` with a `sigma`. Noise is drawn anew in
-        every forward pass, the same for all images and positions in it.
+        Conductance to its deviation in a read, such as `relative_deviation` with a `sigma`.
     time : float, seconds since programming
     linear : bool, map linear layers too
     seed : int, below 2^63
         The chip. Each layer and each effect has a stream of random numbers of its own; drift exponents are the same at
         all times.
+    redraw : {"forward", "read"}
+        When a read is another one: in every forward pass, with the same weights for all images and positions in it; or
+        for every product of a vector with the matrix, so for each image and position, where noise averages out more.
 
     Raises
     ------
     ValueError
-        A negative resistance, time or seed.
+        A negative resistance, time or seed, or an unknown `redraw`.
     """
 
     layout: Layout = field(default_factory=Layout)
@@ -56,8 +59,11 @@ class CrossbarConfig:
     time: float = 1.0
     linear: bool = False
     seed: int = 0
+    redraw: Redraw = "forward"
 
     def __post_init__(self) -> None:
+        if self.redraw not in get_args(Redraw):
+            raise ValueError(f"redraw must be one of {', '.join(get_args(Redraw))}, got {self.redraw!r}.")
         if self.wires is not None:
             wiring(*self.wires)
         if not (math.isfinite(self.time) and self.time >= 0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from edgebook.crossbar.adaptation import NORMS
-from edgebook.crossbar.chip import CrossbarConfig, checked_seed, fold
+from edgebook.crossbar.chip import CrossbarConfig, Redraw, checked_seed, fold
 from edgebook.crossbar.plain import copied, make_plain
 from edgebook.crossbar.reads import layer_number, read_noise
 from edgebook.crossbar.tiles import check_kind, weight_matrix, weight_tensor
@@ -29,6 +31,7 @@ class _OnCrossbar(nn.Module):
     weight: Tensor
     deviation: Tensor | None
     reads: Tensor  # (3,): seed, layer, reads so far; its presence tells the state of a chip from others
+    redraw: Redraw
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("Layers are put on a crossbar by on_crossbar.")
@@ -41,6 +44,20 @@ class _OnCrossbar(nn.Module):
         normal = read_noise(self.reads, weight.detach())  # in single precision at least
         noisy = torch.addcmul(weight.to(normal.dtype), deviation.to(normal.dtype), normal)
         return noisy.to(weight.dtype)
+
+    def _read(self, product: Callable[[Tensor, Tensor, Tensor | None], Tensor], x: Tensor) -> Tensor:
+        """Return a layer's product of input, weight and bias, with the noise of its reads."""
+        weight, deviation = self.weight, self.deviation
+        if deviation is None or self.redraw == "forward":
+            return product(x, self.read_weight(), self.bias)
+        y, wide = product(x, weight, self.bias), torch.promote_types(weight.dtype, torch.float32)
+        # A sum of independent draws is normal, with the sum of their variances, which half types would lose.
+        kind = self._parameters["weight"].device.type  # which symbolic tracing must know
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+            variance = product(x.to(wide).square(), deviation.to(wide).square(), None)
+        some = variance > 0  # without, the root has no slope
+        noise = torch.where(some, variance, 1.0).sqrt() * read_noise(self.reads, y.detach(), each=True)
+        return (y + torch.where(some, noise, 0.0)).to(y.dtype)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Refuse weights of a plain network, whether `strict` or not: they would make the chip ideal."""
@@ -59,20 +76,21 @@ class CrossbarConv2d(_OnCrossbar, nn.Conv2d):
     """A convolution whose weight is that of a chip, made by `on_crossbar`.
 
     Its parameter `weight` is the folded weight and requires no gradient; set ``weight.requires_grad_()`` to train it,
-    the deviations of reads staying as they are. Gradients of the input go through the weight of the same read.
+    the deviations of reads staying as they are. Gradients of the input go through the weight of the same read; where
+    each image and position has a read of its own, through what is expected of its weights, given its output.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return (N, outputs, H', W') for (N, inputs, H, W), with the noise of one read."""
-        return self._conv_forward(input, self.read_weight(), self.bias)
+        """Return (N, outputs, H', W') for (N, inputs, H, W), with the noise of one read or of one for each position."""
+        return self._read(self._conv_forward, input)
 
 
 class CrossbarLinear(_OnCrossbar, nn.Linear):
     """A linear layer whose weight is that of a chip, made by `on_crossbar`; its weight is as in `CrossbarConv2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return (..., outputs) for (..., inputs), with the noise of one read."""
-        return F.linear(input, self.read_weight(), self.bias)
+        """Return (..., outputs) for (..., inputs), with the noise of one read or of one for each row."""
+        return self._read(F.linear, input)
 
 
 _KINDS: dict[type[nn.Module], type[_OnCrossbar]] = {nn.Conv2d: CrossbarConv2d, nn.Linear: CrossbarLinear}
@@ -157,7 +175,8 @@ def restart_reads(model: nn.Module, seed: int) -> None:
     Examples
     --------
     >>> from edgebook.crossbar import relative_deviation
-    >>> chip = on_crossbar(nn.Conv2d(3, 8, 3), CrossbarConfig(read=lambda g: relative_deviation(g, sigma=0.1)))
+    >>> config = CrossbarConfig(read=lambda g: relative_deviation(g, sigma=0.1), redraw="read")
+    >>> chip = on_crossbar(nn.Conv2d(3, 8, 3), config)
     >>> restart_reads(chip, 7)
     """
     layers = crossbar_layers(model)
@@ -228,4 +247,5 @@ def _put(name: str, layer: nn.Conv2d | nn.Linear, config: CrossbarConfig) -> Non
     layer.__class__ = _KINDS[type(layer)]
     layer.weight = nn.Parameter(found[0], requires_grad=False)
     layer.register_buffer("deviation", found[1] if len(found) > 1 else None)
+    layer.redraw = config.redraw
     layer.register_buffer("reads", torch.tensor([config.seed, layer_number(name), 0], device=weight.device))

@@ -37,23 +37,24 @@ def generator(
     return torch.Generator(device or "cpu").manual_seed(int(words.generate_state(1, np.uint64)[0]))
 
 
-def read_noise(reads: Tensor, like: Tensor) -> Tensor:
+def read_noise(reads: Tensor, like: Tensor, *, each: bool = False) -> Tensor:
     """Return standard normal numbers for one more read, and count it.
 
     Parameters
     ----------
     reads : Tensor, (3,), int64: seed, layer, reads so far
     like : Tensor, whose shape the numbers have, and its type if that is at least single precision
+    each : bool, whether under `torch.func.vmap` each element has numbers of its own; by default one chip has the same
 
     Raises
     ------
     ValueError
         A pass that is computed again, and not by `torch.utils.checkpoint`, or differently.
     """
-    return torch.ops.edgebook.read_noise.default(reads, like)
+    return torch.ops.edgebook.read_noise.default(reads, like, each)
 
 
-def _draw(reads: Tensor, like: Tensor) -> Tensor:
+def _draw(reads: Tensor, like: Tensor, each: bool) -> Tensor:
     seed, layer, count = _this_read(reads)
     source = generator(seed, layer, READS, count, reads.device)
     return torch.randn(like.shape, generator=source, dtype=_type(like), device=reads.device)
@@ -63,19 +64,23 @@ def _type(like: Tensor) -> torch.dtype:
     return torch.promote_types(like.dtype, torch.float32)
 
 
-def _without_memory(reads: Tensor, like: Tensor) -> Tensor:
+def _without_memory(reads: Tensor, like: Tensor, each: bool) -> Tensor:
     return reads.new_empty(like.shape, dtype=_type(like))
 
 
-def _mapped(info: Any, in_dims: tuple[int | None, ...], reads: Tensor, like: Tensor) -> tuple[Tensor, int | None]:
+def _mapped(
+    info: Any, in_dims: tuple[int | None, ...], reads: Tensor, like: Tensor, each: bool
+) -> tuple[Tensor, int | None]:
     one = like if in_dims[1] is None else like.select(in_dims[1], 0)
-    if in_dims[0] is None:  # one chip, whatever is mapped: one noise
-        return read_noise(reads, one), None
-    return torch.stack([read_noise(chip, one) for chip in reads.movedim(in_dims[0], 0)]), 0  # of (chips, 3)
+    if in_dims[0] is not None:
+        return torch.stack([read_noise(chip, one, each=each) for chip in reads.movedim(in_dims[0], 0)]), 0  # (chips, 3)
+    if each and in_dims[1] is not None:  # as one batch of all that is mapped
+        return read_noise(reads, like.movedim(in_dims[1], 0), each=True), 0
+    return read_noise(reads, one, each=each), None  # one chip, whatever is mapped: one noise
 
 
 _LIBRARY = torch.library.Library("edgebook", "FRAGMENT")
-_LIBRARY.define("read_noise(Tensor(a!) reads, Tensor like) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
+_LIBRARY.define("read_noise(Tensor(a!) reads, Tensor like, bool each) -> Tensor", tags=(torch.Tag.pt2_compliant_tag,))
 _LIBRARY.impl("read_noise", _draw, "CompositeExplicitAutograd")
 torch.library.register_fake("edgebook::read_noise", _without_memory, lib=_LIBRARY)
 torch.library.register_vmap("edgebook::read_noise", _mapped, lib=_LIBRARY)
