@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
         "federated.dirichlet(seed)", "federated.shards(seed)", "networks.CharacterDecoder(seed)",
     },
     "what another chip than the paper's is made of": {
-        "crossbar.Layout(weight_bits)", "crossbar.Layout(cell_bits)", "crossbar.CrossbarConfig(redraw)",
+        "crossbar.Layout(cell_bits)",
     },
     "wanted by papers to come: mixed precision, continual learning": {
         "measure.layer_energy(bits)", "compression.scale_to_cost(minimum)", "federated.train_locally(loss)",
