@@ -253,13 +253,12 @@ def _data(asked: argparse.Namespace) -> int:
 
 
 def _require_sets(notebook: str, tier: str, settings: dict[str, notebooks.Value]) -> None:
-    """Refuse a notebook whose parameter ``dataset`` or ``data`` names a real set that is not on this machine."""
-    values = notebooks.resolve(notebook, tier, settings)
-    for key in ("dataset", "data"):
-        if key in values:
+    """Refuse a notebook of which a parameter (``dataset``, ``data``, ``deep_dataset``) names a real set not here."""
+    for key, value in notebooks.resolve(notebook, tier, settings).items():
+        if key.rpartition("_")[2] in ("dataset", "data"):
             from edgebook.data.real import require_here
 
-            require_here(str(values[key]), f"{notebook} at tier {tier}")
+            require_here(str(value), f"{notebook} at tier {tier}")
 
 
 _COMMANDS = {

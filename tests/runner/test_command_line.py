@@ -133,6 +133,15 @@ def test_a_reader_that_goes_away_is_no_error(toy):
     assert done.stderr == ""
 
 
+def test_a_further_set_that_is_not_here_is_named_too(toy, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("EDGEBOOK_DATA", str(tmp_path / "data"))
+    further = 'dataset: str = "photos"  # images\nother_dataset: str = "photos"  # further images\n'
+    toy.notebook("notebooks/toy.ipynb", parameters=f'tier: str = "book"  # tier\n{further}')
+    toy.write("notebooks/tiers.yml", "toy: {quick: {}, full: {other_dataset: mnist}, paper: {dataset: cifar100}}\n")
+    assert main(["data", "needed", "toy"]) == 2
+    assert capsys.readouterr().err.startswith("toy at tier full needs mnist, which is not complete in ")
+
+
 def test_a_set_that_is_not_here_is_named_before_a_long_run(toy, tmp_path, capsys, monkeypatch):
     """By a run at tier full or paper, and for all papers at once; a short run meets it in its own time."""
     monkeypatch.setenv("EDGEBOOK_DATA", str(tmp_path / "data"))
