@@ -112,6 +112,18 @@ def test_common_random_numbers_raise_the_hit_rate(table: Any) -> None:
     assert hits[0] > 1.4 * hits[1]
 
 
+def test_a_guess_with_numbers_of_its_own_is_wrong_where_a_shared_one_is_right(table: Any) -> None:
+    """A target that drafts for itself accepts everything, and its next token hangs on nothing but the number."""
+    target, right = table(4, 1), [[], []]
+    for seed in range(40):
+        options = {"max_new_tokens": 9, "drafted": 2, "draws": Draws(seed), "ahead": "full acceptance"}
+        found = [trace(target, target, [1, 0], exit_draws=own, **options) for own in (None, Draws(10_000 + seed))]
+        assert found[0].tokens == found[1].tokens
+        for kept, part in zip(right, found, strict=True):
+            kept += [step.guess == step.outcome[2:4] for step in part.rounds]
+    assert all(right[0]) and 0.1 < sum(right[1]) / len(right[1]) < 0.8
+
+
 def test_an_abandoned_verification_leaves_no_trace(table: Any) -> None:
     target = table(6, 1, exits=2)
     draft = table(6, 2, near=target)

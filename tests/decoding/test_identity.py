@@ -43,6 +43,16 @@ def test_the_same_numbers_have_the_same_digest(tmp_path: Path) -> None:
     assert len(first) == 64
 
 
+@pytest.mark.parametrize("heads", [0, 2])
+def test_exits_are_stored_with_adapters_of_either_kind(tmp_path: Path, heads: int) -> None:
+    model = decoder()
+    exits = Exits(model.head, (1,), heads=heads, longest=20, seed=3)
+    save_models(tmp_path / "model.pt", model, "", exits)
+    stored = load_models(tmp_path / "model.pt")
+    digests = {digest_of_target(StagedDecoder(*pair)) for pair in [(model, exits), (stored.model, stored.exits)]}
+    assert len(digests) == 1
+
+
 def test_what_changes_a_text_changes_the_digest(table: Any) -> None:
     turned = decoder()
     with torch.no_grad():

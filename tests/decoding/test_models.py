@@ -115,6 +115,25 @@ def test_training_learns_and_exits_learn_what_the_target_says(staged: StagedDeco
     assert not any(parameter is model.head.weight for parameter in exits.parameters())
 
 
+def test_adapters_without_attention_are_one_linear_map_that_begins_as_nothing(model: CharacterDecoder) -> None:
+    exits = Exits(model.head, (1, 2), heads=0, longest=24)
+    staged, text = StagedDecoder(model, exits), [1, 3, 5, 2]
+    with torch.no_grad():
+        hidden, _ = model.features(torch.tensor([text]), (1, 2))
+        bare = [F.linear(F.layer_norm(x[0], (16,)), model.head.weight) for x in hidden]
+        for found, expected in zip(staged.session().stages(text, 4), bare, strict=False):
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        for adapter in exits.adapters:
+            adapter.map.weight.normal_(generator=torch.Generator().manual_seed(4))
+        mapped = [x[0] + x[0] @ a.map.weight.T for a, x in zip(exits.adapters, hidden, strict=True)]
+        session = staged.session()
+        session.extend(text[:3], 1)
+        for found, x in zip(session.stages(text[3:], 1), mapped, strict=False):  # the place before does not matter
+            expected = F.linear(F.layer_norm(x[-1:], (16,)), model.head.weight)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert sum(parameter.numel() for parameter in exits.adapters[0].parameters()) == 16 * 16 + 16
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_exits_are_of_the_targets_own_precision(dtype: torch.dtype) -> None:
     model = CharacterDecoder(11, 24, **SIZES, seed=1).to(dtype).eval()

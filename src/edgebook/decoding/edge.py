@@ -75,7 +75,8 @@ class Edge:
     """The client of one text: what is verified, the draft of the present round, and drafts made ahead.
 
     Nothing but verified tokens ever enters `text`. A draft has `drafted` tokens, fewer at the end of the text; the
-    tokens `stop` end it, where None those that the draft's model names, until the target's are known.
+    tokens `stop` end it, where None those that the draft's model names, until the target's are known. `guess_draws` are
+    numbers of the guess's own, as a control; it shares the target's where None.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class Edge:
         drafted: int,
         sampling: Sampling,
         draws: Draws,
+        guess_draws: Draws | None = None,
         stop: int | Iterable[int] | None = None,
     ) -> None:
         self.text = token_list(prompt, model.vocabulary, "A prompt")
         self.prompt_length, self.max_new_tokens, self.drafted = len(self.text), max_new_tokens, drafted
         self._reader, self._sampling, self._draws = Reader(model), sampling, draws
+        self._guess_draws = guess_draws or draws
         self.stop = stop_tokens(stop, model)
         self.stopped = False
         self.drafting = self._new(self.text)
@@ -110,11 +113,12 @@ class Edge:
     def guess(self) -> tuple[int, int]:
         """Return the outcome that the device itself expects: all accepted, and the draft's own next token.
 
-        The token is drawn with the number that the target will draw with, which the seed gives to both.
+        The token is drawn with the number that the target will draw with, which the seed gives to both, or with one of
+        the guess's own.
         """
         draft = self.drafting.finish()
         logits = self._reader.read(self.text + draft.tokens, 1)[0]
-        _, last = self._draws.accept(draft.position, len(draft.tokens))
+        _, last = self._guess_draws.accept(draft.position, len(draft.tokens))
         return len(draft.tokens), int(pick(distribution(logits, self._sampling), last))
 
     def ahead(self, accepted: int, token: int) -> Drafting:

@@ -5,7 +5,7 @@ An exit's distribution :math:`t^{(j)}` is trained to be the target's, and nothin
 .. math:: L = \sum_j \mathrm{KL}\left(t \,\|\, t^{(j)}\right)
 
 The form of the adapters is a reconstruction from secondary sources on :cite:`venkatesha2025fast`: here one block of
-the decoder's own kind and a layer norm.
+the decoder's own kind and a layer norm, or in place of the block one linear map, a tuned lens :cite:`belrose2023lens`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,30 @@ from edgebook.networks.decoder import Block, CharacterDecoder, DecoderSession, c
 Features = Callable[[Tensor, Sequence[int]], tuple[list[Tensor], Tensor]]
 
 
+class Lens(nn.Module):
+    """One linear map around a shortcut, place by place, which passes on what comes in until it has learnt."""
+
+    heads = 0
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, width)
+        nn.init.zeros_(self.map.weight)
+        nn.init.zeros_(self.map.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (..., width) to features of the same shape."""
+        return x + self.map(x)
+
+    def step(self, x: Tensor, cache: Tensor, length: int, mask: Tensor) -> Tensor:
+        """Map features (n, width) of the next n tokens; nothing is kept of those before, as `Block.step` keeps it."""
+        return self(x)
+
+    def new_cache(self, longest: int) -> Tensor:
+        """Return an empty cache, of nothing."""
+        return self.map.weight.new_empty(0)
+
+
 class Exits(nn.Module):
     """Adapters after some blocks of a target.
 
@@ -33,7 +57,8 @@ class Exits(nn.Module):
     after : sequence of int
         Blocks of the target, from 1, behind which there is an exit; in ascending order.
     heads, longest, seed : int
-        Attention heads of the adapters, tokens that they can read, and what decides the initial weights.
+        Attention heads of the adapters, 0 where they are linear maps without attention, tokens that they can read, and
+        what decides the initial weights.
 
     Raises
     ------
@@ -48,7 +73,9 @@ class Exits(nn.Module):
         self.after, self.longest = tuple(after), longest
         self._head = [head]  # in a list, so that it is not a part of this module
         with SeededDraws(seed):
-            self.adapters = nn.ModuleList(Block(head.in_features, heads) for _ in after)
+            self.adapters = nn.ModuleList(
+                Block(head.in_features, heads) if heads else Lens(head.in_features) for _ in after
+            )
             self.norms = nn.ModuleList(nn.LayerNorm(head.in_features) for _ in after)
         self.register_buffer("mask", causal_mask(longest), persistent=False)
         self.to(head.weight.device, head.weight.dtype)

@@ -110,7 +110,7 @@ def trace(
     ahead : {"none", "exits", "full acceptance", "both"}
         What next drafts are made on ahead of time: nothing, the outcome of each exit, or the device's own guess.
     exit_draws : Draws, optional
-        Numbers of the exits' own, as a control; they share the target's where None.
+        Numbers of the exits' own, and of the device's guess, as a control; they share the target's where None.
 
     Returns
     -------
@@ -128,7 +128,8 @@ def trace(
     prompt = checked_prompt(prompt, (target, draft), max_new_tokens, drafted)
     both = {"sampling": sampling, "draws": draws}
     stop = stop_tokens(stop, target)
-    edge = Edge(draft, prompt, max_new_tokens=max_new_tokens, drafted=drafted, stop=stop, **both)
+    limits = {"max_new_tokens": max_new_tokens, "drafted": drafted}
+    edge = Edge(draft, prompt, guess_draws=exit_draws, stop=stop, **limits, **both)
     cloud, rounds = Cloud(target, prompt, exit_draws=exit_draws, **both), []
     while not edge.finished:
         rounds.append(_round(edge, cloud, ahead))
