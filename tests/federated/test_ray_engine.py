@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -62,9 +62,9 @@ def end_ray(folder: str) -> None:
             if process.pid != os.getpid() and process.environ().get("RAY_TMPDIR") == folder:
                 process.kill()
                 process.wait(15)
-    for found in gc.get_objects():  # Ray forgets the processes of a failed start; else Python says so in a later test
-        if isinstance(found, subprocess.Popen):
-            found.poll()
+    with warnings.catch_warnings():  # Ray forgets the processes of a failed start, and Python says so in a later test
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def on_ray(server: ServerApp, client: ClientApp, **options: Any) -> Simulation:
