@@ -103,8 +103,9 @@ def test_a_ray_that_does_not_start_leaves_nothing_running(small: Any, monkeypatc
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_both_engines_give_the_same_arrays(small: Any, name: str) -> None:
     server = small.server(STRATEGIES[name], timeout=300.0)
-    one = simulate(server, small.client(), num_clients=4, seed=5, progress=False)
-    other = on_ray(server, small.client(), seed=5)
+    config = {"of the run": 0.5}
+    one = simulate(server, small.client(), num_clients=4, seed=5, progress=False, run_config=config)
+    other = on_ray(server, small.client(), seed=5, run_config=config)
     assert one.state == other.state
     assert traffic(one.exchanges) == traffic(other.exchanges)
     assert one.exchanges == other.exchanges

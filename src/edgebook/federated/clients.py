@@ -69,11 +69,11 @@ class SupervisedApp(ClientApp):
         if message.metadata.message_type == PARTITION_QUERY:
             return partition_answer(message, context)
         before, node, asked = copied(context.state), dict(context.node_config), message.metadata.message_id
-        context.run_config = dict(self.run_config)
+        given, context.run_config = context.run_config, dict(self.run_config)
         drawn = derived_rng(int(call["seed"]), "client", int(node["partition-id"]), int(call["number"]))
         with global_seed(int(drawn.integers(2**32))):
             done = _within(float(call["timeout"]), self.app, message, context)
-        context.node_config = node
+        context.node_config, context.run_config = node, given  # Flower's engine refuses another
         if done is None:
             failure = f"no answer within {call['timeout']:g} s"
         elif not (failure := done.failure or _no_answer(done.answer, asked, context)):
