@@ -135,7 +135,6 @@ def test_the_papers_robot_by_hand() -> None:
     assert round_seconds(robot, 4) == pytest.approx(1.028)
     assert pytest.approx(0.21, abs=0.005) == 1 - 1.028 / (2.1 * 0.62)
     assert alone_seconds(robot, 10) == pytest.approx(6.32)
-    assert alone_seconds(robot, 10, streamed=False) == pytest.approx(7.4)
     hidden = Times(0.072, 0.62, 0.06, 0.06, {0: 0.5})
     assert round_seconds(hidden, 4, 1.0) == pytest.approx(1.028 - 0.288)
 

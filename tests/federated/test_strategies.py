@@ -121,7 +121,7 @@ def test_plans_refuse_what_cannot_be(options: dict[str, Any], words: str) -> Non
 @pytest.mark.parametrize("name", ["clients", "per_round", "seed", "evaluated", "tolerated"])
 def test_numbers_of_clients_are_whole(name: str) -> None:
     for value in (1.0, 1.5, "1", True, np.float64(1), np.array([1])):
-        with pytest.raises(TypeError, match=f"{name} must be a whole number"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number"):
             RoundPlan(**{"clients": 3} | {name: value})
     assert RoundPlan(**{"clients": 3} | {name: np.int64(2)}) == RoundPlan(**{"clients": 3} | {name: 2})
 

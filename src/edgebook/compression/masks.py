@@ -51,6 +51,11 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     ------
     ValueError
         A weight has no values yet, is of whole numbers, or is no parameter but computed from others.
+
+    Examples
+    --------
+    >>> list(prunable_weights(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 4))))
+    ['0.weight', '3.weight']
     """
     names = {parameter: name for name, parameter in named_parameters(model).items()}
     found: dict[str, nn.Parameter] = {}

@@ -68,6 +68,13 @@ def calibrated(model: nn.Module, mapped: nn.Module, x: Tensor, *, per: Per = "la
     ValueError
         An unknown `per`, no read, a layer on a crossbar that the plain network does not run, or outputs of layers that
         are not finite.
+
+    Examples
+    --------
+    >>> from edgebook.crossbar import CrossbarConfig, calibrated, on_crossbar
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    >>> chip = on_crossbar(net, CrossbarConfig(read=lambda conductance: 0.1 * conductance))
+    >>> mended = calibrated(net, chip, torch.rand(4, 1, 8, 8), per="channel", reads=2)
     """
     if per not in get_args(Per):
         raise ValueError(f"per must be one of {', '.join(get_args(Per))}, got {per!r}.")

@@ -15,12 +15,12 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from edgebook.crossbar.devices import whole
 from edgebook.crossbar.mapping import Layout, map_weights, read_deviations, read_weights
 from edgebook.crossbar.noise import Deviation, rectified_moments
 from edgebook.crossbar.reads import DRIFT, generator, layer_number
 from edgebook.crossbar.solver.circuit import effective_conductance
 from edgebook.crossbar.solver.wiring import Wiring, check_array, check_values, wiring
+from edgebook.measure.arguments import as_whole
 
 Effect = Callable[[Tensor, torch.Generator, float], Tensor]
 Redraw = Literal["forward", "read"]
@@ -73,7 +73,7 @@ class CrossbarConfig:
 
 def checked_seed(seed: int, words: str) -> int:
     """Return a seed that fits into the state of a layer as an int; `words` say what is asked for."""
-    number = whole(seed)
+    number = as_whole(seed)
     if number is None or number < 0:
         raise ValueError(f"seed must be {words}, got {seed!r}.")
     if number >= 2**63:

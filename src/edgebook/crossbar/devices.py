@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from edgebook.crossbar.solver.wiring import Wiring, check_number
+from edgebook.measure.arguments import whole
 
 MOST_BITS = 24  # what a single-precision number resolves
 
@@ -80,15 +80,4 @@ def level_conductance(level: Tensor, device: Device, *, bits: int) -> Tensor:
 
 def check_bits(name: str, bits: int) -> int:
     """Refuse a number of bits that no device or weight has."""
-    number = whole(bits)
-    if number is None or not 1 <= number <= MOST_BITS:
-        raise ValueError(f"{name} must be a whole number from 1 to {MOST_BITS}, got {bits!r}.")
-    return number
-
-
-def whole(value: object) -> int | None:
-    """Return a whole number, of NumPy and others too, as an int; None for what is none."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
+    return whole(name, bits, 1, MOST_BITS)

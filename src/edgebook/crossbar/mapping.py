@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from edgebook.crossbar.devices import Device, check_bits, level_conductance, whole
+from edgebook.crossbar.devices import Device, check_bits, level_conductance
 from edgebook.crossbar.tiles import check_kind, from_tiles, to_tiles
+from edgebook.measure.arguments import as_whole
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Layout:
             object.__setattr__(self, name, check_bits(name, getattr(self, name)))
         if self.weight_bits < 2:
             raise ValueError("weight_bits must be at least 2, a sign and one bit of magnitude, got 1.")
-        rows, columns = whole(self.rows), whole(self.columns)
+        rows, columns = as_whole(self.rows), as_whole(self.columns)
         if rows is None or columns is None or min(rows, columns) < 1:
             raise ValueError(f"A tile needs a whole number of rows and columns, got {self.rows} x {self.columns}.")
         object.__setattr__(self, "rows", rows)

@@ -43,22 +43,20 @@ def round_seconds(times: Times, drafted: int, hit_rate: float = 0.0) -> float:
     return plain - hit_rate * saved
 
 
-def alone_seconds(times: Times, tokens: int, *, streamed: bool = True) -> float:
-    """Return what the target takes for a text by itself, a token a pass.
+def alone_seconds(times: Times, tokens: int) -> float:
+    """Return what the target takes for a text by itself, a token a pass, where tokens flow as they come.
 
     Parameters
     ----------
     times, tokens : Times, int
         Of the cloud and the network; new tokens.
-    streamed : bool
-        Whether tokens flow as they come; otherwise every token is a request of its own, a much weaker baseline.
 
     Returns
     -------
     float
         Seconds, from the request until the last token is at the edge.
     """
-    return tokens * times.verify + (times.up + times.down) * (1 if streamed else tokens)
+    return tokens * times.verify + times.up + times.down
 
 
 def forced(rounds: Sequence[DraftRound], hit: bool) -> list[DraftRound]:

@@ -1,9 +1,8 @@
-"""What a number or a set of labels must be before it decides anything, each in one sentence."""
+"""What a real number or a set of labels must be before it decides anything, each in one sentence."""
 
 from __future__ import annotations
 
 import math
-import operator
 from numbers import Real
 from typing import Any
 
@@ -11,19 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LONGEST = 1e9  # seconds; a limit beyond it, about thirty years, counts as none
-
-
-def whole(name: str, value: Any, least: int | None = None) -> int:
-    """Return a whole number of Python's or NumPy's, or raise a TypeError or, below the least, a ValueError."""
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}.") from None
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}.")
-    return number
 
 
 def finite(name: str, value: Any, above: float | None = None) -> float:

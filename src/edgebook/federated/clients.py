@@ -16,9 +16,9 @@ import torch
 from flwr.app import ConfigRecord, Context, Error, Message, MetricRecord, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 
-from edgebook.federated.checks import whole
 from edgebook.federated.randomness import derived_rng, global_seed
 from edgebook.federated.records import copied, passed_on
+from edgebook.measure.arguments import whole
 
 CALL = "edgebook.call"  # a record that travels with each message of a simulation, and that no client sees
 PARTITION_QUERY = "query.partition"

@@ -18,13 +18,13 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.task_identity import TaskIdentity
 from tqdm import tqdm
 
-from edgebook.federated.checks import whole
 from edgebook.federated.clients import SupervisedApp, Worker
 from edgebook.federated.grid import RUN_ID, Calls, LocalGrid
 from edgebook.federated.randomness import derived_rng, global_seed
 from edgebook.federated.ray_engine import run_ray
 from edgebook.federated.replies import ClientError
 from edgebook.federated.traffic import Exchange
+from edgebook.measure.arguments import whole
 
 Engine = Literal["local", "ray"]
 IDENTITY = ("run_id", "node_id", "task_id")  # what Flower knows of the one task of a process

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgebook.federated.checks import finite, whole
+from edgebook.federated.checks import finite
+from edgebook.measure.arguments import whole
 
 
 class LocalResult(NamedTuple):
@@ -58,7 +59,7 @@ def train_locally(
     ValueError, TypeError
         Fewer images than a batch, no image, fewer than one epoch, or a rate that is no number.
     """
-    epochs, batch_size = whole("epochs", epochs), whole("batch_size", batch_size)
+    epochs, batch_size = whole("epochs", epochs, None), whole("batch_size", batch_size, None)
     finite("lr", lr), finite("weight_decay", weight_decay)
     if len(x) != len(y) or len(x) < 1 or epochs < 1 or batch_size < 1:
         raise ValueError(

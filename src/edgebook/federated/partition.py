@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgebook.federated.checks import classes, finite, whole
+from edgebook.federated.checks import classes, finite
+from edgebook.measure.arguments import whole
 
 if TYPE_CHECKING:
     from flwr_datasets.partitioner import Partitioner
@@ -208,7 +209,7 @@ def _check(samples: int, clients: int, at_least: int, seed: int) -> tuple[int, i
     """Return clients and samples of each as Python's numbers, if so many samples can be shared among them."""
     whole("seed", seed, least=0)
     samples, clients, at_least = (
-        whole(name, value) for name, value in (("samples", samples), ("clients", clients), ("at_least", at_least))
+        whole(name, value, None) for name, value in (("samples", samples), ("clients", clients), ("at_least", at_least))
     )
     if clients < 1 or at_least < 0 or samples < clients * max(at_least, 1):
         raise ValueError(f"{clients} clients with at least {at_least} samples each cannot share {samples} samples.")

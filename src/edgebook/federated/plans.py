@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import get_args
 
 from edgebook.federated.averaging import NoiseScale, Weighting
-from edgebook.federated.checks import finite, whole
+from edgebook.federated.checks import finite
 from edgebook.federated.sampling import late_clients, sample_clients
+from edgebook.measure.arguments import whole
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class RoundPlan:
     def __post_init__(self) -> None:
         for name in ("clients", "per_round", "seed", "evaluated", "tolerated"):
             if name != "per_round" or self.per_round is not None:
-                object.__setattr__(self, name, whole(name, getattr(self, name)))
+                object.__setattr__(self, name, whole(name, getattr(self, name), None))
         for name in ("stragglers", "noise", "wait"):
             object.__setattr__(self, name, finite(name, getattr(self, name)))
         if self.clients < 1:

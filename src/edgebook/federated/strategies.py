@@ -16,11 +16,12 @@ from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 
 from edgebook.federated.averaging import average, average_metrics, client_weights, noisy_updates
-from edgebook.federated.checks import limit, whole
+from edgebook.federated.checks import limit
 from edgebook.federated.plans import RoundPlan
 from edgebook.federated.records import Arrays, to_arrays, to_record, unusable
 from edgebook.federated.replies import ClientError, Failure, Update, collect
 from edgebook.federated.sampling import Directory
+from edgebook.measure.arguments import whole
 
 
 class Planned(flower.FedAvg):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from edgebook.measure.arguments import whole
+from edgebook.measure.arguments import as_whole
 from edgebook.networks.convolutional import POOL
 from edgebook.spiking.classifier import Output, SpikingNetwork
 from edgebook.spiking.layers import Recipe
@@ -59,10 +59,8 @@ def draw_xavier(net: nn.Module, gain: float) -> None:
 
 def _whole(value: object) -> int | None:
     """Return a whole number above zero, None for what is none."""
-    try:
-        return whole("A width", value)
-    except ValueError:
-        return None
+    number = as_whole(value)
+    return number if number is not None and number > 0 else None
 
 
 def check_widths(in_channels: int, classes: int, *hidden: int) -> list[int]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from numbers import Real
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_SECONDS = 1e6
+LARGEST = 2**31 - 1  # that a message of gRPC may have in bytes
 # A name or an address, one of IPv6 in brackets, and a port; schemes and lists of addresses are not for this service.
 ENDPOINT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 HEADER = re.compile(r"[ -~]{1,4096}")
@@ -19,17 +19,6 @@ def seconds(name: str, value: float, *, positive: bool = False) -> float:
     if not 0 <= number <= MOST_SECONDS or (positive and number == 0):
         least = "more than 0" if positive else "at least 0"
         raise ValueError(f"{name} must be {least} and at most {MOST_SECONDS:g} seconds, got {value!r}.")
-    return number
-
-
-def whole(name: str, value: int, least: int, most: int = 2**31 - 1) -> int:
-    """Return a whole number within bounds, or raise a ValueError."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if not least <= number <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}.")
     return number
 
 

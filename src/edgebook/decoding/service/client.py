@@ -18,6 +18,7 @@ from edgebook.decoding.service.faults import distrust
 from edgebook.decoding.service.identity import digest_of_symbols
 from edgebook.decoding.service.pacing import Delay
 from edgebook.decoding.speculative import Sampling
+from edgebook.measure.arguments import whole
 
 # Channels to one address share a connection and its back-off unless they are told not to.
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 1000),
@@ -130,7 +131,7 @@ class EdgeClient:
         self._metadata = bounds.header(self._token, protected=protected)
         sampling = sampling or Sampling()
         text = checked_prompt(prompt, (draft,), max_new_tokens, drafted)
-        opening = wire.OpenRequest.of(text, bounds.whole("seed", seed, 0, 2**63 - 1), sampling)
+        opening = wire.OpenRequest.of(text, whole("seed", seed, 0, 2**63 - 1), sampling)
         options = {"sampling": sampling, "draws": Draws(opening.seed), "stop": stop}
         edge = Edge(draft, text, max_new_tokens=max_new_tokens, drafted=drafted, **options)
         expected = Expected(draft.vocabulary, digest_of_symbols(symbols), target, stop is None)

@@ -23,6 +23,7 @@ from edgebook.decoding.service import bounds, wire
 from edgebook.decoding.service.faults import Refused
 from edgebook.decoding.service.gate import UNREAD, Gate
 from edgebook.decoding.service.identity import digest_of_symbols, digest_of_target
+from edgebook.measure.arguments import whole
 
 WORKERS = 16  # requests that are worked on at once; others wait
 
@@ -36,9 +37,9 @@ class Limits:
     message_bytes: int = 4 * 2**20  #: of one request
 
     def __post_init__(self) -> None:
-        bounds.whole("sessions", self.sessions, 1)
+        whole("sessions", self.sessions, 1, bounds.LARGEST)
         bounds.seconds("idle_seconds", self.idle_seconds, positive=True)
-        bounds.whole("message_bytes", self.message_bytes, 1)
+        whole("message_bytes", self.message_bytes, 1, bounds.LARGEST)
 
 
 @dataclass
