@@ -68,13 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="the papers with their claims, or the parameters of one notebook")
     listing.add_argument("notebook", nargs="?", help="whose parameters are explained")
     board = commands.add_parser("scoreboard", help="every claim of every paper with its verdict")
-    for name, what in (("paper", "notebook"), ("wing", "group of papers"), ("kind", "kind of statement")):
-        board.add_argument(
-            f"--{name}", action="append", default=[], metavar="NAME", help=f"only this {what}; repeatable"
-        )
-    board.add_argument(
-        "--verdict", action="append", nargs="+", default=[], metavar="WORD", help="only this; repeatable"
-    )
+    for what in ("paper", "wing", "kind"):
+        board.add_argument(f"--{what}", action="append", default=[], metavar="NAME", help="only this; again for more")
+    board.add_argument("--verdict", action="append", nargs="+", default=[], metavar="WORD", help="the same")
     forms = board.add_mutually_exclusive_group()
     for form, what in _FORMS.items():
         forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=what)
@@ -105,18 +101,19 @@ def _parser() -> argparse.ArgumentParser:
 def _run(asked: argparse.Namespace) -> int:
     from edgebook.notebooks import runner
 
-    settings = _settings(asked.notebook, asked.settings)
+    settings = notebooks.settings_of(asked.notebook, asked.settings)
     if asked.tier in notebooks.TIERS and not notebooks.TIERS[asked.tier].pages:  # shorter ones meet it soon enough
         _require_sets(asked.notebook, asked.tier, settings)
-    clock = time.perf_counter()
+    began = time.time()
     try:
         executed = runner.run(asked.notebook, tier=asked.tier, settings=settings, out=asked.out, timeout=asked.timeout)
     except runner.RunError as error:
         print(error, file=sys.stderr)
         return 1
     record = Path(executed).with_suffix(".json")
-    if asked.notebook in notebooks.paper_names() and record.is_file():
-        _tell_run(executed, record, time.perf_counter() - clock)
+    written = record.is_file() and record.stat().st_mtime > began - 1  # not that of an earlier run
+    if written and asked.notebook in notebooks.paper_names():
+        _tell_run(executed, record, time.time() - began)
     else:
         print(executed)
     return 0
@@ -131,24 +128,9 @@ def _tell_run(executed: Path, path: Path, seconds: float) -> None:
 
     record = load_record(path)
     print(run_table(record, look_of(sys.stdout)))
-    print(f"\n{counted(record.results)}\nnotebook  {executed}\nrecord    {path}\ntime      {duration(seconds)}")
-
-
-def _settings(notebook: str, words: Sequence[str]) -> dict[str, notebooks.Value]:
-    """Read ``key=value`` words as values of the notebook's parameters."""
-    declared = notebooks.parameters(notebooks.find(notebook))
-    settings: dict[str, notebooks.Value] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"--set takes key=value, not '{word}'.")
-        if key in settings:
-            raise ValueError(f"--set gives '{key}' twice.")
-        if key in declared and key != "tier":
-            settings[key] = notebooks.parse(declared[key], text)
-        else:
-            settings |= notebooks.resolve(notebook, "book", {key: text})  # which says what is wrong with the key
-    return settings
+    if record.tier != "quick":  # of which nothing is judged
+        print(counted(record.results))
+    print(f"\nnotebook  {executed}\nrecord    {path}\ntime      {duration(seconds)}")
 
 
 def _list(asked: argparse.Namespace) -> int:

@@ -302,12 +302,15 @@ def test_a_run_is_told_in_a_line_for_each_claim(tmp_path: Path) -> None:
     root = checkout(tmp_path, {"alpha": [claim("A-1"), claim("A-2")]})
     made = record(root, "alpha", "book", {"A-1": BOTH, "A-2": BOTH}, changed=("seeds", "rate"))
     reason = "beyond the margin; the paper's number stays open; the same under gain 3; not judged under: x"
-    results = [one.model_copy(update={"reason": reason}) for one in made.results]
+    results = [
+        one.model_copy(update={"reason": words}) for one, words in zip(made.results, ["so", reason], strict=True)
+    ]
     lines = run_table(made.model_copy(update={"results": tuple(results)}), Look()).splitlines()
-    assert lines[0] == "alpha, tier book (changed: seeds, rate): tiny"
+    assert lines[0] == "alpha, tier book (changed: seeds, rate), 3 seeds: tiny"
     assert lines[2].split(maxsplit=5) == [
         "A-2", "reproduced", "3.0", "[1.0,", "5.0]", "points  beyond the margin; the paper's number stays open",
     ]  # fmt: skip
+    assert run_table(made, Look()).splitlines()[-1] == "  All: so"
     narrow = run_table(made, Look(colour=True, width=50)).splitlines()
     assert max(len(re.sub("\x1b.*?m", "", line)) for line in narrow[1:]) <= 50
 

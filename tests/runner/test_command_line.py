@@ -128,14 +128,14 @@ def test_a_run_ends_with_its_verdicts_its_record_and_the_time(toy, monkeypatch, 
     monkeypatch.setattr(runner, "run", run)
     assert main(["run", "toy"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "toy, tier full: small"
+    assert lines[0] == "toy, tier full, 8 seeds: small"
     assert [line.split()[:2] for line in lines[1:4]] == [
         ["A-1", "inconclusive"], ["A-2", "reproduced"], ["A-3", "inconclusive"],
     ]  # fmt: skip
     assert lines[1].endswith("2.0 [0.9, 3.1] points        the interval spans the margin")
     out = toy.root / "out"
     assert lines[4:] == [
-        "", "1 reproduced, 2 inconclusive", f"notebook  {out / 'toy.ipynb'}", f"record    {out / 'toy.json'}",
+        "1 reproduced, 2 inconclusive", "", f"notebook  {out / 'toy.ipynb'}", f"record    {out / 'toy.json'}",
         "time      0 s",
     ]  # fmt: skip
 

@@ -73,14 +73,20 @@ def claim_lines(
 
 
 def run_table(record: Record, look: Look) -> str:
-    """Write a line for each claim of a run: its id, its word, the estimate, and in few words why."""
+    """Write a line for each claim of a run: its id, its word, the estimate, and in few words why.
+
+    A reason that all share is said once.
+    """
+    seeds = f"{len(record.seeds)} seed{'s' * (len(record.seeds) != 1)}"
+    lines = [f"{record.notebook}, {record.label}, {seeds}: {record.scale}"]
     estimates = [measured(one) for one in record.results]
     wide = min(_ESTIMATE, max(map(len, estimates)))
-    lines = [f"{record.notebook}, {record.label}: {record.scale}"]
+    shared = len({one.reason for one in record.results}) == 1 < len(record.results)
     for one, estimate in zip(record.results, estimates, strict=True):
-        plain = look.cut(f"  {one.claim.id:<7} {one.verdict:<{_WORD}}  {estimate:<{wide}}  {_briefly(one.reason)}")
+        reason = "" if shared else _briefly(one.reason)
+        plain = look.cut(f"  {one.claim.id:<7} {one.verdict:<{_WORD}}  {estimate:<{wide}}  {reason}".rstrip())
         lines.append(plain.replace(f"{one.verdict:<{_WORD}}", look.word(one.verdict, _WORD), 1))
-    return "\n".join(lines)
+    return "\n".join([*lines, *look.beneath(f"All: {record.results[0].reason}", 2)] if shared else lines)
 
 
 def _briefly(reason: str) -> str:
