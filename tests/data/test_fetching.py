@@ -427,6 +427,8 @@ def test_what_cannot_be_fetched_is_one_sentence(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == (
         "There is no way to fetch 'emnist'; there is one for cifar10, mnist, fashion-mnist.\n"
     )
+    assert main(["data", "fetch", "mnist", "cifr10"]) == 2
+    assert capsys.readouterr().err == "There is no set 'cifr10'; did you mean 'cifar10'?\n"
     assert main(["data", "fetch"]) == 2
     assert capsys.readouterr().err == "Name the set: python -m edgebook data fetch cifar10.\n"
 

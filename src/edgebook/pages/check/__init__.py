@@ -15,3 +15,10 @@ _PARTS = (
 def check(root: Path) -> list[str]:
     """Return one sentence for each thing that does not fit; an empty list where all of it does."""
     return [problem for part in _PARTS for problem in part(root)]
+
+
+def told(root: Path) -> tuple[str, bool]:
+    """Return what is wrong, how much was checked, and which records are stale; and whether nothing is wrong."""
+    problems = check(root)
+    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "all consistent"
+    return "\n".join([*problems, f"{ledgers.extent(root)}: {found}", *ledgers.stale(root)]), not problems

@@ -12,6 +12,7 @@ from edgebook.ledger.claims import Ledger, load_ledger
 from edgebook.ledger.papers import load_papers
 from edgebook.ledger.record import full_measured, load_record, records_in
 from edgebook.ledger.rule import Kind
+from edgebook.ledger.scoreboard import why_stale
 
 _ANCHOR = re.compile(r"<a\s+id=\"([^\"]+)\"")
 
@@ -85,6 +86,26 @@ def records(root: Path) -> Iterator[str]:
         for result in record.results:
             if result.claim.id not in known:
                 yield f"results/full/{path.name} has a claim {result.claim.id}, which no ledger of that name has."
+
+
+def extent(root: Path) -> str:
+    """Say how much there is to check: claims of all kinds, ledgers and records."""
+    ledgers = dict(_ledgers(root))
+    sizes = {
+        "claim": sum(len(ledger.claims) for ledger in ledgers.values()), "ledger": len(ledgers),
+        "record": len(records_in(root / "results" / "full")),
+    }  # fmt: skip
+    claims, *rest = (f"{count} {what}{'s' * (count != 1)}" for what, count in sizes.items())
+    return f"{claims} in {', '.join(rest)}"
+
+
+def stale(root: Path) -> Iterator[str]:
+    """Yield the records that no longer speak for the checkout, with the reasons; that is no inconsistency."""
+    for path in records_in(root / "results" / "full"):
+        record, _ = read(load_record, path)
+        reasons = why_stale(record, root) if record else ()
+        if reasons:
+            yield f"stale: {path.stem} ({'; '.join(reasons)})"
 
 
 def tier_file(root: Path) -> Iterator[str]:
