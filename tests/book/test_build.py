@@ -106,9 +106,12 @@ def test_the_book_shows_the_ledger_and_hides_buttons_without_an_address(checkout
     page = (html / "notebooks" / f"{NOTEBOOK}.html").read_text(encoding="utf-8")
     assert 'id="ap-7"' in page
     mention = r'<a class="eb-mention[^"]*" href="([^"]*)">AP-7</a>'
-    assert re.findall(mention, page) == ["#ap-7"] * 2  # of the abstract and the text; not in code, nor in AP-77
-    stated = re.sub(r"<[^>]+>|\s+", " ", page[page.index("What the abstract says") : page.index("40")])
-    assert "It is so. Tested by: AP-7 (not run yet)." in re.sub(" +", " ", stated)
+    assert re.findall(mention, page) == ["#ap-7"]  # of the text; not in code, nor in AP-77
+    minute = page[page.index('<section class="minute"') : page.index("</section>", page.index('class="minute"'))]
+    stated = re.sub(" +", " ", re.sub(r"<[^>]+>|\s+", " ", minute))
+    assert "It is so. AP-7 not run yet" in stated and "No run at tier full has been recorded yet." in stated
+    assert 'href="#ap-7"' in minute and f'href="../_static/ledger/{NOTEBOOK}.yml"' in minute
+    assert (html / "_static" / "ledger" / f"{NOTEBOOK}.yml").is_file()
     assert re.findall(mention, landing) == [f"../notebooks/{NOTEBOOK}.html#ap-7"]
     assert not re.search(r"unpkg|mybinder|colab|source-repository-button|executablebooks/jupyter-book", page)
     download = json.loads((html / "_sources" / "notebooks" / f"{NOTEBOOK}.ipynb").read_text(encoding="utf-8"))
