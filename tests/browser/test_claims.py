@@ -12,13 +12,13 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("EDGEBOOK_HTML") or ROOT / "_build" / "html").resolve()
-PAPERS = [f"notebooks/{path.name}" for path in sorted(HTML.glob("notebooks/*.html"))]
-CARDS = [page for page in PAPERS if "claim-card" in (HTML / page).read_text(encoding="utf-8")]
+PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("notebooks/*.html"))
+CARDS = [page for page in PAGES if "claim-card" in (HTML / page).read_text(encoding="utf-8")]
 SCREENS = ({"width": 1280, "height": 900}, {"width": 390, "height": 844})
 
 
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: str(screen["width"]))
-@pytest.mark.parametrize("page", PAPERS)
+@pytest.mark.parametrize("page", CARDS)
 def test_the_answer_stands_on_the_first_screen(visit, page: str, screen: dict[str, int]) -> None:
     opened = visit(page).page
     opened.set_viewport_size(screen)
