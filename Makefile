@@ -61,6 +61,8 @@ test: venv ## all tests: units and guards, every notebook, the book, the book in
 	@EDGEBOOK_OUT='$(CURDIR)/$(NBMAKE)' $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --nbmake --overwrite \
 	  --nbmake-kernel=python3 --nbmake-timeout=120 $(NBMAKE)
 	@mkdir -p _build && mv $(NBMAKE) _build/nbmake
+	@echo "== What their figures and cards show equals their records"
+	@EDGEBOOK_EXECUTED='$(CURDIR)/_build/nbmake' $(BIN)/python -m pytest -n 0 tests/book/test_drawn.py
 	@echo "== The book from these notebooks, with warnings as errors"
 	@$(BIN)/python -m edgebook.pages.render --executed _build/nbmake --stage _build/test-stage --out _build/test-html
 	@echo "== The book in a browser"

@@ -24,7 +24,8 @@ try:
 except ModuleNotFoundError:  # a plain `jupyter-book build .` in a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from edgebook_claims import LinkClaims, abstract_first
+import edgebook_shown
+from edgebook_claims import LinkClaims
 from edgebook_render import grid_html, scoreboard_html
 from edgebook_speed import drawn_for, load_benchmarks
 from edgebook_support import drawn_for as support_html
@@ -233,7 +234,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", leave_out_thebe)
     app.connect("env-get-outdated", outdated)
     app.connect("source-read", caption_figures_alone)
-    app.connect("source-read", abstract_first)
+    edgebook_shown.connect(app)
     app.connect("env-updated", forget_builtins)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", load_script)

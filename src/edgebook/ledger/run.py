@@ -17,10 +17,13 @@ from typing import Any
 from tqdm import tqdm
 
 from edgebook import notebooks
+from edgebook.ledger import shown
 from edgebook.ledger.claims import Ledger, load_ledger
+from edgebook.ledger.drawn import keep_drawn
 from edgebook.ledger.evidence import Sample
 from edgebook.ledger.record import Measured, Record, full_record, hardware, save_measured, save_record, versions
 from edgebook.ledger.results import judge_all
+from edgebook.ledger.shown import Shown
 from edgebook.notebooks import sources
 from edgebook.notebooks.by_hand import changed_parameters, is_by_hand, record_path, require_tier
 from edgebook.notebooks.files import write_whole
@@ -48,6 +51,7 @@ class Run:
         self._clock = time.perf_counter()
         self._seconds_before = 0.0
         self._measured: Measured | None = None
+        self._judged: Shown | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -177,13 +181,31 @@ class Run:
                 results=results, under=under, placebo=placebo or (),
             )  # fmt: skip
         commit, dirty = revision(self._root)
-        return Record(
+        record = Record(
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
             parameters=self.parameters, seeds=tuple(self.seeds), results=found, floor=floor,
             commit=commit, dirty=dirty, fingerprint=self._fingerprint, changed=self.changed,
             versions=versions(), hardware=hardware(),
             seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
         )  # fmt: skip
+        self._judged = shown.shown(record, results, under, placebo or ())
+        return record
+
+    def shown(self, results: Sequence[Any]) -> Shown:
+        """Return what the page shows from here on, after `judge`: the recorded run, or this one with its ``results``.
+
+        It is the committed run at tier full as long as this run's parameters are those that the notebook itself has,
+        the record is not stale, and what it measured lies beside it. Figures that are shown from now on carry the
+        numbers that they draw. A `ValueError` where nothing has been judged yet.
+        """
+        if self._judged is None:
+            raise ValueError("What a page shows is asked for after run.judge(...).")
+        declared = notebooks.parameters(self._root / "notebooks" / f"{self.notebook}.ipynb").values()
+        usual = self.parameters == {parameter.name: parameter.default for parameter in declared}
+        found = shown.recorded(self.notebook, self._root) if usual else None
+        found = found or self._judged._replace(results=list(results))
+        keep_drawn(found)
+        return found
 
     def recorded(self) -> Record | None:
         """Return the committed run at tier full, or None where there is none yet."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgebook.pages.check import book, files, form, ledgers
+from edgebook.pages.check import book, files, findings, form, ledgers, shown_cells
 
 _PARTS = (
-    ledgers.papers, ledgers.across_papers, ledgers.records, ledgers.tier_file, ledgers.sweeps,
-    form.notebooks_in_git, book.contents, book.configuration, book.citations, files.tracked,
+    ledgers.papers, ledgers.across_papers, ledgers.records, ledgers.tier_file, ledgers.sweeps, findings.findings,
+    form.notebooks_in_git, shown_cells.shown_cells, book.contents, book.configuration, book.citations, files.tracked,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,15 +143,28 @@ def _ledgers(root: Path) -> Iterator[tuple[str, Ledger]]:
 
 
 def _sections(root: Path, name: str, claims: list[str]) -> Iterator[str]:
-    """Each claim has one anchor in its notebook's text; an anchor that looks like a claim's belongs to one."""
+    """Each claim has one card, or one anchor in its notebook's text; an anchor that looks like a claim's is one's."""
     cells, _ = read(notebooks.cells, root / "notebooks" / f"{name}.ipynb")  # the form of notebooks is checked elsewhere
     everywhere = "\n".join(cell["source"] for cell in cells or ())
     anchors = _ANCHOR.findall("\n".join(cell["source"] for cell in cells or () if cell["cell_type"] == "markdown"))
+    cards = [card for cell in cells or () if cell["cell_type"] == "code" for card in _cards(cell["source"])]
     for claim in claims:
-        found = max(anchors.count(claim), everywhere.count(f'<a id="{claim}"></a>'))
-        if found != 1 or claim not in anchors:
-            yield f'notebooks/{name}.ipynb has {found} anchors <a id="{claim}"></a>; it must have one, in its text.'
+        found = max(anchors.count(claim), everywhere.count(f'<a id="{claim}"></a>')) + cards.count(claim)
+        if found != 1 or claim not in (*anchors, *cards):
+            said = "or cards of that claim; it must have one, an anchor in its text"
+            yield f'notebooks/{name}.ipynb has {found} anchors <a id="{claim}"></a> {said}.'
     series = "|".join({re.escape(claim.rpartition("-")[0]) for claim in claims})
-    for anchor in sorted(set(anchors) - set(claims)):
-        if anchor.lower() in claims or re.fullmatch(rf"({series})-\d+", anchor):
+    for anchor in sorted({*anchors, *cards} - set(claims)):
+        if anchor.lower() in claims or re.fullmatch(rf"({series})-\d+", anchor) or anchor in cards:
             yield f"notebooks/{name}.ipynb has the anchor '{anchor}' but its ledger has no such claim."
+
+
+def _cards(source: str) -> Iterator[str]:
+    """Yield the anchors of the claims whose cards a cell shows; those are written out, one by one."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    except SyntaxError:
+        return
+    for call in calls:
+        if ast.unparse(call.func) == "ledger.cards":
+            yield from (str(one.value).lower() for one in call.args[1:] if isinstance(one, ast.Constant))
