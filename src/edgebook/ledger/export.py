@@ -34,8 +34,8 @@ _ESCAPED = {
 def claim_json(result: ClaimResult, record: Record, paper: Paper) -> Entry:
     """Return all that was asked and found about a claim as plain JSON: what cards, scripts and downloads read.
 
-    ``number`` is the paper's own number, and ``under_samples`` has the samples under each declared choice of which
-    ``under`` has the word.
+    ``number`` is the paper's own number, ``form`` says whether samples are of seeds, shares or one exact number, and
+    ``under_samples`` has those under each declared choice of which ``under`` has the word.
     """
     found = _asked(result.claim, paper) | {
         "samples": [*map(_plain, result.samples)],
@@ -162,7 +162,8 @@ def bibtex(result: ClaimResult, record: Record, paper: Paper) -> str:
 def _asked(claim: Claim, paper: Paper) -> Entry:
     """What the ledger asks, with the place of the claim among papers."""
     kept = claim.model_dump(mode="json", exclude={"paper", "samples", "learnt", "speaks_against_the_paper"})
-    return {"id": claim.id, "paper": paper.name, "wing": paper.wing, "number": claim.paper} | kept
+    place = {"id": claim.id, "paper": paper.name, "wing": paper.wing}
+    return place | kept | {"number": claim.paper, "form": claim.samples}
 
 
 def _plain(sample: float | tuple[int, int]) -> float | list[int]:
