@@ -22,7 +22,7 @@ _LOADS = {
     'class="eb-scoreboard"': ("scoreboard.css", "scoreboard.js"),
     'class="eb-picture"': ("scoreboard.css", "picture.js"),
     'class="eb-papers"': ("scoreboard.css",),
-    'class="claim-card"': ("judge.js", "claim-card.js"),
+    'class="claim-card"': ("claim-try.css", "judge.js", "claim-card.js"),
     'class="calculator"': ("calculators.css", "calculators.js"),
 }
 
