@@ -70,42 +70,6 @@ def test_search_finds_a_claim_from_a_notebooks_page(visit) -> None:
     assert opened.troubles == []
 
 
-def test_the_scoreboard_filters_by_verdict(visit) -> None:
-    page = visit("book/scoreboard.html").page
-    rows, shown = page.locator(".eb-row"), page.locator(".eb-row:visible")
-    assert shown.count() == rows.count() > 0
-    for button in page.locator(".eb-filter").all():
-        verdict = button.get_attribute("data-verdict")
-        button.click()
-        verdicts = shown.evaluate_all("rows => rows.map((row) => row.dataset.verdict)")
-        assert button.get_attribute("aria-pressed") == "true"
-        assert len(verdicts) == int(button.locator(".eb-count").inner_text()) > 0
-        assert not verdict or set(verdicts) == {verdict}
-        assert page.locator(".eb-shown").inner_text() == f"{len(verdicts)} of {rows.count()} rows shown"
-
-
-def test_the_scoreboard_filters_by_text_and_from_the_keyboard(visit) -> None:
-    page = visit("book/scoreboard.html").page
-    shown = page.locator(".eb-row:visible")
-    everything = shown.count()
-    page.locator(".eb-search input").fill("spiking")
-    some = shown.count()
-    assert 0 < some < everything
-    page.locator(".eb-search input").fill("no such words at all")
-    assert shown.count() == 0 and page.locator(".eb-empty").is_visible()
-    page.locator(".eb-search input").fill("")
-    last = page.locator(".eb-filter").last
-    last.focus()
-    page.keyboard.press("Enter")
-    assert set(shown.evaluate_all("rows => rows.map((r) => r.dataset.verdict)")) == {last.get_attribute("data-verdict")}
-
-
-def test_a_filter_can_be_linked_to(visit) -> None:
-    page = visit("book/scoreboard.html#verdict=not+yet+written").page
-    verdicts = page.locator(".eb-row:visible").evaluate_all("rows => rows.map((row) => row.dataset.verdict)")
-    assert set(verdicts) <= {"not yet written"} and verdicts
-
-
 def test_dark_mode_switches(visit) -> None:
     page = visit("book/intro.html").page
     ground = "getComputedStyle(document.body).backgroundColor"
