@@ -54,8 +54,9 @@ class GetIt(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        address = dict(self.config.html_theme_options).get("repository_url") or "ADDRESS"
-        text = "\n".join([f"git clone {address} efficient-edge-ai", "cd efficient-edge-ai", *self.content])
+        address = dict(self.config.html_theme_options).get("repository_url")
+        clone = f"git clone {address or 'ADDRESS'} efficient-edge-ai" + "  # ADDRESS: of its repository" * (not address)
+        text = "\n".join([clone, "cd efficient-edge-ai", *self.content])
         return [nodes.literal_block(text, text, language="bash")]
 
 

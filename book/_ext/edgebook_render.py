@@ -153,7 +153,7 @@ def _paper_body(paper: Paper, group: Sequence[Row], linked: Linker) -> str:
         f'{finding}<span class="eb-paper-counts">{words}</span>{notes}</th></tr>'
     )
     lines = "".join(_claim_row(row, linked) for row in group)
-    return f'<tbody id="paper-{paper.name}">{head}{lines}</tbody>'
+    return f'<tbody id="paper-{paper.name}" data-title="{escape(paper.title)} {paper.year}">{head}{lines}</tbody>'
 
 
 def _permalink(target: str, what: str) -> str:
@@ -181,7 +181,7 @@ def _cells(row: Row, linked: Linker) -> tuple[str, ...]:
     kind = "" if claim.kind is Kind.CLAIM else f'<span class="eb-kind">{claim.kind}</span> '
     name = anchor(f"<strong>{escape(claim.id)}</strong>", linked(row.link))
     name += f" {_permalink(claim.id.lower(), f'the row of {claim.id}')} {kind}{escape(claim.says)}"
-    name += f'<small class="eb-of-paper">{escape(row.paper.short)}</small>'
+    name += f'<small class="eb-of-paper">{escape(row.paper.short)}, {row.paper.year}</small>'
     reach = written(f"give or take {claim.tolerance:g}") if claim.target is not None else ""
     notes = notes_on(result) if result else []
     notes += [f"with Holm's correction: {row.holm}"] * bool(row.holm)

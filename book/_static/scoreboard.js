@@ -13,7 +13,7 @@
     const empty = board.querySelector(".eb-empty");
     const what = board.querySelector(".eb-what");
     const bodies = [...table.tBodies].map((body) => {
-      const heading = body.querySelector(".eb-paper").textContent.toLowerCase();
+      const heading = body.dataset.title.toLowerCase();
       const rows = [...body.querySelectorAll(".eb-row")].map((row) => ({ row, text: row.textContent.toLowerCase() }));
       return { body, rows: rows.map((one) => ({ ...one, wide: `${heading} ${one.text}` })) };
     });
@@ -53,7 +53,7 @@
     const apply = () => {
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       const says = (text) => words.every((word) => text.includes(word));
-      const narrow = all.some(({ text }) => says(text)); // else the words may stand in the heading of a paper
+      const narrow = all.some(({ text }) => says(text)); // else the words may stand in the title of a paper
       const fits = ({ row, text, wide }) =>
         (!verdict || row.dataset.verdict === verdict) &&
         SELECTS.every((name) => !selects[name].value || row.dataset[name] === selects[name].value) &&

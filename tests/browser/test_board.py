@@ -256,6 +256,10 @@ def test_words_find_their_row_in_any_order(visit: Callable) -> None:
     for words in ("direct coding more accurate", "accurate more CODING direct"):
         page.locator(".eb-search input").fill(words)
         assert "rd-1" in shown(page) and len(shown(page)) < 15
+    page.locator(".eb-search input").fill("2022 contradicted")
+    words = page.locator(".eb-row:visible .eb-badge").all_inner_texts()
+    papers = page.locator(".eb-row:visible .eb-of-paper").all_text_contents()
+    assert "contradicted" in words and all(paper.endswith(", 2022") for paper in papers)
     page.locator(".eb-search input").fill("energy-efficient spiking neural networks 2022")  # of a paper's title alone
     assert "rd-1" in shown(page)
 
