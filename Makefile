@@ -26,7 +26,7 @@ export MALLOC_TRIM_THRESHOLD_ := 100000000000
 # Notebooks find the kernel of this environment, not one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help venv book test lab serve data sweep record confirm clean distclean
+.PHONY: help venv book test lab serve data sweep record confirm picture clean distclean
 
 help: ## this list
 	@echo "make <target>, where target is one of:"
@@ -97,6 +97,9 @@ record: venv ## the verdict-grade run of a paper into results/full (PAPER=name),
 confirm: venv ## one seed of a record again at tier full, equal to the last bit or stale (PAPER=name), or of all
 	@echo "== Running one recorded seed of $(or $(PAPER),every paper) again; each takes from three minutes to a quarter of an hour"
 	@$(BIN)/python -m edgebook confirm $(PAPER)
+
+picture: venv ## the picture of all claims in the README, from the committed records
+	@$(BIN)/python -m edgebook.pages.picture
 
 clean: ## remove what was built
 	@echo "== Removing _build and the caches"

@@ -1,4 +1,4 @@
-"""Sphinx extension of this book: the scoreboard, the grid of papers, speed, support, the API and the launch buttons."""
+"""Sphinx extension of this book: speed, support, the API and the launch buttons."""
 
 from __future__ import annotations
 
@@ -26,13 +26,11 @@ except ModuleNotFoundError:  # a plain `jupyter-book build .` in a checkout that
 
 import edgebook_shown
 from edgebook_claims import LinkClaims
-from edgebook_render import grid_html, scoreboard_html
+from edgebook_page import Rendered as _Rendered
 from edgebook_speed import drawn_for, load_benchmarks
 from edgebook_support import drawn_for as support_html
 from edgebook_support import load_support
 
-from edgebook.ledger.papers import load_papers
-from edgebook.ledger.scoreboard import Row, rows
 from edgebook.notebooks.paths import project_root
 
 # The floors of the package from the ground up; a package that is not listed comes last.
@@ -49,43 +47,6 @@ _FLOORS = (
     "ledger",
 )
 _THEBE = {"init_thebe_core", "update_thebe_context"}
-
-
-def _rows(env: BuildEnvironment) -> list[Row]:
-    """Rows of this build: a staged tree brings the records of its executed notebooks in ``records/``."""
-    staged = Path(env.srcdir) / "records"
-    return rows(project_root(), staged if staged.is_dir() else None)
-
-
-class _Rendered(SphinxDirective):
-    """A directive whose HTML comes from the ledger alone."""
-
-    def linked(self, link: str | None) -> str | None:
-        """Turn a link from the book's root into one from this page, or None where the page is not built."""
-        page, _, anchor = (link or "").partition("#")
-        name = page.removesuffix(".html")
-        if name not in self.env.found_docs:
-            return None
-        target = self.env.app.builder.get_relative_uri(self.env.docname, name)
-        return f"{target}#{anchor}" if anchor else target
-
-    def html(self, text: str) -> list[nodes.Node]:
-        self.env.metadata[self.env.docname]["edgebook_rendered"] = True
-        return [nodes.raw("", text, format="html")]
-
-
-class Scoreboard(_Rendered):
-    """``{scoreboard}``: every claim of every paper."""
-
-    def run(self) -> list[nodes.Node]:
-        return self.html(scoreboard_html(_rows(self.env), self.linked))
-
-
-class PaperGrid(_Rendered):
-    """``{paper-grid}``: one card per paper, grouped by wing."""
-
-    def run(self) -> list[nodes.Node]:
-        return self.html(grid_html(load_papers(project_root()), _rows(self.env), self.linked))
 
 
 class Speed(_Rendered):
@@ -214,19 +175,12 @@ def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
     return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
 
 
-def load_script(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: Any) -> None:
-    """Load the filters on pages that hold a scoreboard."""
-    if doctree is not None and app.env.metadata.get(pagename, {}).get("edgebook_rendered"):
-        app.add_js_file("scoreboard.js", loading_method="defer")
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register directives and events."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.add_post_transform(KeepPercent)
     app.add_post_transform(LinkClaims)
-    app.add_directive("scoreboard", Scoreboard)
-    app.add_directive("paper-grid", PaperGrid)
+    app.setup_extension("edgebook_board")
     app.add_directive("speed", Speed)
     app.add_directive("support", Support)
     app.add_directive("api-reference", ApiReference)
@@ -237,5 +191,4 @@ def setup(app: Sphinx) -> dict[str, bool]:
     edgebook_shown.connect(app)
     app.connect("env-updated", forget_builtins)
     app.connect("autodoc-skip-member", skip_fields)
-    app.connect("html-page-context", load_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
