@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from edgebook.ledger.evidence import MINIMUM_SEEDS
-
-if TYPE_CHECKING:
-    import pandas as pd
+from edgebook.style.tables import with_minus
 
 # Okabe and Ito's palette, ordered by contrast on white; distinguishable with any common colour blindness.
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
@@ -27,6 +25,7 @@ _SETTINGS = {
     "savefig.facecolor": "#ffffff",
     "figure.constrained_layout.use": True,
     "font.size": 11.5,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Geneva"],  # as wide as each other, so that labels keep their places
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -44,7 +43,8 @@ _SETTINGS = {
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "svg.hashsalt": "edgebook",  # same data, same bytes
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
+    "figure.hooks": ["edgebook.style.watching:watch"],
 }
 
 
@@ -166,60 +166,13 @@ def heat(
     """
     import seaborn as sns  # slow to import
 
+    values = [[float(value) for value in row] for row in grid]
+    texts = [[with_minus(f"{value:{written}}") if math.isfinite(value) else "" for value in row] for row in values]
     drawn = {"cmap": "crest", "linewidths": 0.6, "linecolor": "white"} | options
     sns.heatmap(
-        grid, ax=ax, annot=bool(written), fmt=written, xticklabels=list(columns), yticklabels=list(rows),
+        values, ax=ax, annot=texts if written else False, fmt="", xticklabels=list(columns), yticklabels=list(rows),
         cbar=bool(label), cbar_kws={"label": label} if label else None, **drawn,
     )  # fmt: skip
     ax.grid(visible=False)  # it would show through blank cells
     ax.tick_params(length=0)
     ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
-
-
-class Table:
-    """Rows of numbers and words: HTML in a notebook or the book, text elsewhere."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
-
-    def _repr_html_(self) -> str:
-        written = self._frame.to_html(classes="eb-numbers", border=0, justify="right", na_rep="")
-        return f'<div class="eb-scroll" style="overflow-x:auto">{written}</div>'
-
-    def __str__(self) -> str:
-        return self._frame.to_string(na_rep="")
-
-    __repr__ = __str__
-
-
-def table(
-    rows: Mapping[str, Mapping[str, object]], *, corner: str = "", written: str | Mapping[str, str] = ".1f"
-) -> Table:
-    """Return a table, to be shown as the last value of a notebook's cell.
-
-    Parameters
-    ----------
-    rows : mapping of row name to mapping of column name to value
-        Numbers and words; a value that a row lacks stays blank.
-    corner : str
-        What all values are, above the names of the rows.
-    written : str, or mapping of column name to str
-        Format of floats, for all columns or for each; integers and words stand as they are.
-
-    Examples
-    --------
-    >>> shown = table({"T = 5": {"direct": 39.24, "rate": 34.0}}, written={"rate": ".0f"})
-    >>> print(shown)
-          direct rate
-    T = 5   39.2   34
-    """
-    import pandas as pd  # slow to import
-
-    formats = {} if isinstance(written, str) else written
-    usual = written if isinstance(written, str) else ".1f"
-
-    def text(name: str, value: object) -> str:
-        return f"{value:{formats.get(name, usual)}}" if isinstance(value, float) else str(value)
-
-    texts = {row: {name: text(name, value) for name, value in cells.items()} for row, cells in rows.items()}
-    return Table(pd.DataFrame.from_dict(texts, orient="index").rename_axis(columns=corner or None))

@@ -1,0 +1,130 @@
+"""What a figure hides: data outside its axes, marks cut by them, and data beneath a legend.
+
+A figure made by pyplot is looked at when it is drawn, and what it hides becomes a warning: whoever changes a parameter
+sees it above the figure, and the book, in which no cell may warn, does not build.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import DrawEvent
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+_SLACK = 1.0  # pixels by which a line may leave its axes
+_CUT = 0.7  # of a mark's radius: what of it must lie within the axes, beside its centre
+
+
+def outside(figure: Figure) -> list[str]:
+    """Say what is drawn outside its axes, and so is not seen, after the figure has been drawn once.
+
+    Lines, marks, ends of intervals and bars count, and lines across the axes such as a reference; an artist whose
+    clipping is switched off is seen wherever it lies.
+
+    >>> figure = Figure()
+    >>> axes = figure.add_subplot(ylim=(0, 1))
+    >>> _ = axes.plot([1, 2, 3], [0.5, 0.8, 1.2], "o", label="spikes")
+    >>> figure.draw_without_rendering()
+    >>> outside(figure)
+    ["'spikes' has 1 of 3 points outside its axes"]
+    """
+    return [said for axes in figure.axes for artist in _data(axes) if (said := _lost(axes, artist))]
+
+
+def covered(figure: Figure) -> list[str]:
+    """Say which data a legend stands on, after the figure has been drawn once."""
+    found = []
+    for legend in [*figure.legends, *(child for axes in figure.axes for child in axes.get_children())]:
+        if isinstance(legend, Legend) and legend.get_visible():
+            low, high = legend.get_window_extent().get_points()
+            for axes in figure.axes:
+                for artist in _data(axes):
+                    places = _seen(axes, artist)
+                    if len(places) and ((places > low) & (places < high)).all(axis=1).any():
+                        found.append(f"a legend stands on {_name(artist)}")
+    return found
+
+
+def watch(figure: Figure) -> None:
+    """Have a new figure looked at once, when it is first drawn; `figure.hooks` of Matplotlib names this function."""
+
+    def look(event: DrawEvent) -> None:
+        figure.canvas.mpl_disconnect(number)
+        hidden = [*outside(figure), *covered(figure)]
+        if hidden:
+            warnings.warn(f"This figure hides something: {'; '.join(hidden)}.", stacklevel=2)
+
+    number = figure.canvas.mpl_connect("draw_event", look)
+
+
+def _data(axes: Axes) -> Iterator[Artist]:
+    """Yield what shows data: lines, collections, and patches that stand on the axes' own scale."""
+    for artist in axes.get_children():
+        if artist is axes.patch or not artist.get_visible() or not artist.get_clip_on():
+            continue
+        bar = isinstance(artist, Rectangle) and artist.get_data_transform() == axes.transData
+        if bar or isinstance(artist, Line2D | LineCollection | PathCollection):
+            yield artist
+
+
+def _lost(axes: Axes, artist: Artist) -> str:
+    places = _places(axes, artist)
+    if not len(places):
+        return ""
+    mark = _radius(axes, artist)
+    room = axes.get_window_extent().padded(-_CUT * mark if mark else _SLACK).get_points()
+    gone = int(((places < room[0]) | (places > room[1])).any(axis=1).sum())
+    return f"{_name(artist)} has {gone} of {len(places)} points outside its axes" if gone else ""
+
+
+def _places(axes: Axes, artist: Artist) -> np.ndarray:
+    """Return where the points of an artist lie, in pixels (N, 2): of a bar the end that says its value."""
+    if isinstance(artist, Line2D):
+        points = artist.get_transform().transform(np.column_stack(artist.get_data(orig=False)).astype(float))
+    elif isinstance(artist, LineCollection):
+        segments = artist.get_segments()
+        points = artist.get_transform().transform(np.concatenate(segments)) if segments else np.empty((0, 2))
+    elif isinstance(artist, PathCollection):
+        offsets = np.ma.filled(artist.get_offsets().astype(float), np.nan)
+        points = artist.get_offset_transform().transform(offsets) if len(offsets) else np.empty((0, 2))
+    else:
+        points = axes.transData.transform([[artist.get_x() + artist.get_width(), artist.get_y() + artist.get_height()]])
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def _seen(axes: Axes, artist: Artist) -> np.ndarray:
+    """Return points along what an artist draws, in pixels (N, 2): those of lines close to each other."""
+    places = _places(axes, artist)
+    if isinstance(artist, Rectangle):
+        low, high = artist.get_window_extent().get_points()
+        across = np.linspace(0, 1, 9)[:, None]
+        grid = np.stack(np.meshgrid(*(low + across * (high - low)).T), axis=-1)
+        return grid.reshape(-1, 2)
+    if not isinstance(artist, Line2D) or artist.get_linestyle() in ("None", "none", " ", "") or len(places) < 2:
+        return places
+    steps = np.linspace(0, 1, 40, endpoint=False)[:, None, None]
+    return np.concatenate([(places[:-1] + steps * np.diff(places, axis=0)).reshape(-1, 2), places[-1:]])
+
+
+def _radius(axes: Axes, artist: Artist) -> float:
+    """Return the radius of an artist's marks in pixels, 0 where it has none."""
+    points = 0.0
+    if isinstance(artist, Line2D) and artist.get_marker() not in ("None", "none", " ", "", None, "|", "_"):
+        points = artist.get_markersize()
+    elif isinstance(artist, PathCollection) and len(artist.get_sizes()):
+        points = math.sqrt(max(artist.get_sizes()))
+    return points / 2 * axes.get_figure().dpi / 72
+
+
+def _name(artist: Artist) -> str:
+    label = str(artist.get_label())
+    return repr(label) if label and not label.startswith("_") else f"a {type(artist).__name__}"
