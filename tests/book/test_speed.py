@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
+from collections.abc import Callable
 from html import unescape
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -13,15 +12,13 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def speed(root: Path) -> ModuleType:
-    sys.path.insert(0, str(root / "book" / "_ext"))
-    yield import_module("edgebook_speed")
-    sys.path.remove(str(root / "book" / "_ext"))
+def speed(extension: Callable[[str], ModuleType]) -> ModuleType:
+    return extension("edgebook_speed")
 
 
 @pytest.fixture(scope="module")
-def plot(speed: ModuleType) -> ModuleType:
-    return import_module("edgebook_speed_plot")
+def plot(extension: Callable[[str], ModuleType]) -> ModuleType:
+    return extension("edgebook_speed_plot")
 
 
 def cells(html: str) -> list[list[str]]:

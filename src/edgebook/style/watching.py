@@ -19,8 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 
 _SLACK = 1.0  # pixels by which a line may leave its axes
+_NOTHING = ("None", "none", " ", "", None)  # as Matplotlib writes that there is no line, or no mark
 _CUT = 0.7  # of a mark's radius: what of it must lie within the axes, beside its centre
 
 
@@ -42,16 +44,12 @@ def outside(figure: Figure) -> list[str]:
 
 def covered(figure: Figure) -> list[str]:
     """Say which data a legend stands on, after the figure has been drawn once."""
-    found = []
-    for legend in [*figure.legends, *(child for axes in figure.axes for child in axes.get_children())]:
-        if isinstance(legend, Legend) and legend.get_visible():
-            low, high = legend.get_window_extent().get_points()
-            for axes in figure.axes:
-                for artist in _data(axes):
-                    places = _seen(axes, artist)
-                    if len(places) and ((places > low) & (places < high)).all(axis=1).any():
-                        found.append(f"a legend stands on {_name(artist)}")
-    return found
+    children = [*figure.legends, *(child for axes in figure.axes for child in axes.get_children())]
+    boxes = [one.get_window_extent() for one in children if isinstance(one, Legend) and one.get_visible()]
+    data = [(axes, artist) for axes in figure.axes for artist in _data(axes)]
+    return [
+        f"a legend stands on {_name(artist)}" for box in boxes for axes, artist in data if _under(box, axes, artist)
+    ]
 
 
 def watch(figure: Figure) -> None:
@@ -101,24 +99,22 @@ def _places(axes: Axes, artist: Artist) -> np.ndarray:
     return points[np.isfinite(points).all(axis=1)]
 
 
-def _seen(axes: Axes, artist: Artist) -> np.ndarray:
-    """Return points along what an artist draws, in pixels (N, 2): those of lines close to each other."""
-    places = _places(axes, artist)
+def _under(box: Bbox, axes: Axes, artist: Artist) -> bool:
+    """Tell whether a box hides a part of what an artist draws: between the points of a line too."""
     if isinstance(artist, Rectangle):
-        low, high = artist.get_window_extent().get_points()
-        across = np.linspace(0, 1, 9)[:, None]
-        grid = np.stack(np.meshgrid(*(low + across * (high - low)).T), axis=-1)
-        return grid.reshape(-1, 2)
-    if not isinstance(artist, Line2D) or artist.get_linestyle() in ("None", "none", " ", "") or len(places) < 2:
-        return places
-    steps = np.linspace(0, 1, 40, endpoint=False)[:, None, None]
-    return np.concatenate([(places[:-1] + steps * np.diff(places, axis=0)).reshape(-1, 2), places[-1:]])
+        return box.overlaps(artist.get_window_extent())
+    places = _places(axes, artist)
+    joined = isinstance(artist, Line2D) and artist.get_linestyle() not in _NOTHING
+    if joined and len(places) > 1:
+        steps = np.linspace(0, 1, 40, endpoint=False)[:, None, None]
+        places = np.concatenate([(places[:-1] + steps * np.diff(places, axis=0)).reshape(-1, 2), places[-1:]])
+    return bool(((places > box.min) & (places < box.max)).all(axis=1).any())
 
 
 def _radius(axes: Axes, artist: Artist) -> float:
     """Return the radius of an artist's marks in pixels, 0 where it has none."""
     points = 0.0
-    if isinstance(artist, Line2D) and artist.get_marker() not in ("None", "none", " ", "", None, "|", "_"):
+    if isinstance(artist, Line2D) and artist.get_marker() not in (*_NOTHING, "|", "_"):
         points = artist.get_markersize()
     elif isinstance(artist, PathCollection) and len(artist.get_sizes()):
         points = math.sqrt(max(artist.get_sizes()))
