@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ SMALLEST = 9.0  # pixels that the smallest text of a figure has on any screen; b
 LARGEST = 200_000  # characters of SVG that go into a page; beyond, an image of its own
 _FONT = re.compile(r"font-family: 'DejaVu Sans'[^;\"]*;? ?")  # of each piece of text; the page names it once
 _REFERRED = re.compile(r'(?:xlink:href="#|url\(#)([^")]+)')
+_LETTER = re.compile(r'<tspan x="([^"]*)" y="([^"]*)" style="([^"]*)">([^<]*)</tspan>')
+_RUN = re.compile(r"(?:\s*<tspan [^>]*>[^<]*</tspan>)+\s*")
 _BINDS = re.compile(r"^(?:def|class) (\w+)|^(\w+)(?:: [^=]+)? = ", re.MULTILINE)
 _IMPORTS = re.compile(r"^(?:from|import) ", re.MULTILINE)
 
@@ -70,7 +73,7 @@ def inlined(svg: str, alt: str, address: str) -> str:
     own, used = f"f{hashlib.sha256(svg.encode()).hexdigest()[:6]}-", set(_REFERRED.findall(drawing))
     drawing = re.sub(r' id="([^"]*)"', lambda found: f' id="{own}{found[1]}"' if found[1] in used else "", drawing)
     drawing = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{own}", drawing)
-    drawing = _FONT.sub("", drawing)
+    drawing = _RUN.sub(_joined, _FONT.sub("", drawing))
     width = float(box.split()[2])
     size = f"width:{width * 4 / 3:.0f}px;min-width:{SMALLEST * width / _smallest(svg):.0f}px"
     return (
@@ -78,6 +81,17 @@ def inlined(svg: str, alt: str, address: str) -> str:
         f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}" role="img" aria-label="{escape(alt)}" '
         f'stroke-linejoin="round" style="{size}">{drawing.strip()}</div>'
         f'<a class="eb-alone" href="{escape(address)}">This figure alone</a></div>'
+    )
+
+
+def _joined(run: re.Match[str]) -> str:
+    """Put the letters of a formula, each in an element of its own, together into words that can be searched."""
+    letters = _LETTER.findall(run[0])
+    words = groupby(letters, key=lambda letter: (letter[1], letter[2]))  # one line, one look
+    return "".join(
+        f'<tspan x="{" ".join(x for x, *_ in word)}" y="{y}" style="{look}">{"".join(sign for *_, sign in word)}</tspan>'
+        for (y, look), letters in words
+        for word in [list(letters)]
     )
 
 
