@@ -88,11 +88,11 @@ def _joined(run: re.Match[str]) -> str:
     """Put the letters of a formula, each in an element of its own, together into words that can be searched."""
     letters = _LETTER.findall(run[0])
     words = groupby(letters, key=lambda letter: (letter[1], letter[2]))  # one line, one look
-    return "".join(
-        f'<tspan x="{" ".join(x for x, *_ in word)}" y="{y}" style="{look}">{"".join(sign for *_, sign in word)}</tspan>'
-        for (y, look), letters in words
-        for word in [list(letters)]
-    )
+    joined = ""
+    for (y, look), word in words:
+        places, *_, signs = zip(*word, strict=True)
+        joined += f'<tspan x="{" ".join(places)}" y="{y}" style="{look}">{"".join(signs)}</tspan>'
+    return joined
 
 
 def _smallest(svg: str) -> float:

@@ -8,9 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from edgebook_speed_plot import plot_html, times
-
-Tables = Mapping[str, Mapping[str, Any]]
+from edgebook_speed_lines import Tables, times
+from edgebook_speed_plot import plot_html
 
 # Of a training step: what stands above the bar, and what below it.
 _RATIOS = (
@@ -31,7 +30,6 @@ _RATIOS = (
 )
 _KEPT = ", memory kept"
 _HARDWARE = ("date", "GPU", "processor", "cores", "threads")
-_COLUMNS = 5  # the most that a table of contenders has
 _LEAST = 0.05  # below it an amount cannot be told from none, and is not divided by
 
 
@@ -44,10 +42,10 @@ def load_benchmarks(root: Path) -> dict[str, Any]:
 
 
 def table_html(tables: Tables, family: str) -> str:
-    """Draw all benchmarks whose titles begin alike: a line for each, a column for each contender, the first's own.
+    """Draw all benchmarks whose titles begin alike: a line for each and a column for each contender.
 
     A cell has the fastest round, and beneath it the median and what both are of the first contender's.
-    Where there are more contenders than a screen has columns, each has a line instead.
+    Where there are more contenders than benchmarks, each of them has a line instead.
     """
     start, kept = family.removesuffix(_KEPT), family.endswith(_KEPT)
     found = {title: one for title, one in tables.items() if title.startswith(start) and title.endswith(_KEPT) == kept}
@@ -60,7 +58,7 @@ def table_html(tables: Tables, family: str) -> str:
         for name, pair in table["smallest and median"].items()
     }
     lines, columns = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
-    if len(columns) > _COLUMNS:
+    if len(columns) > len(lines):
         lines, columns, cells = columns, lines, {(name, size): cell for (size, name), cell in cells.items()}
     rows = [(line, *(cells.get((line, column), "") for column in columns)) for line in lines]
     return _folded(rows, ("", *columns))
