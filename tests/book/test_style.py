@@ -43,6 +43,21 @@ def test_a_reference_is_a_line_across_the_axes(ax: Axes, axis: str) -> None:
     assert ax.get_legend_handles_labels()[1] == ["chance"]
 
 
+def test_an_axis_takes_in_a_value_and_keeps_growing_with_its_data_and_that_of_its_neighbours() -> None:
+    with mpl.rc_context({"backend": "agg"}):
+        style.use()
+        figure, (left, right) = plt.subplots(1, 2, sharey=True)
+        left.plot([1, 2], [0.2, 0.5], "o")
+        style.include(left, 0, 1)
+        style.include(left, 4, axis="x")
+        low, high = left.get_ylim()
+        assert low < 0 and 1 < high < 1.2
+        assert left.get_xlim()[0] < 1 and 4 < left.get_xlim()[1] < 4.5
+        right.plot([1, 2], [3, 7], "o")
+        assert left.get_ylim()[1] > 7 and right.get_ylim()[0] < 0
+        plt.close(figure)
+
+
 def test_a_legend_below_covers_no_axes(ax: Axes) -> None:
     ax.plot([0, 1], [0, 1], label="one")
     style.legend_below(ax)

@@ -13,6 +13,7 @@ from edgebook.style.figures import (
     YELLOW,
     effects,
     heat,
+    include,
     legend_below,
     log_ticks,
     means,

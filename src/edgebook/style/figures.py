@@ -133,6 +133,16 @@ def reference(ax: Axes, value: float, label: str | None = None, axis: str = "y")
     draw(value, color="#9a9a9a", linewidth=1, linestyle="--", label=label, zorder=1)
 
 
+def include(ax: Axes, *values: float, axis: str = "y") -> None:
+    """Let an axis take in these values too, such as 0 and 1 of a share, with room for marks that stand there.
+
+    Unlike fixed limits it cuts nothing off: the axis still grows with its data, those of axes that share it among them.
+    """
+    points = [(value, value) for value in values]
+    ax.update_datalim(points, updatex=axis == "x", updatey=axis == "y")
+    ax.autoscale_view()
+
+
 def legend_below(ax: Axes, columns: int = 3) -> None:
     """Put the legend beneath the figure's axes, where it hides no data."""
     ax.get_figure().legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
