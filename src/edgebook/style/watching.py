@@ -89,8 +89,8 @@ def _places(axes: Axes, artist: Artist) -> np.ndarray:
     if isinstance(artist, Line2D):
         points = artist.get_transform().transform(np.column_stack(artist.get_data(orig=False)).astype(float))
     elif isinstance(artist, LineCollection):
-        segments = artist.get_segments()
-        points = artist.get_transform().transform(np.concatenate(segments)) if segments else np.empty((0, 2))
+        ends = [np.reshape(one, (-1, 2)) for one in artist.get_segments()]  # one of a missing value is empty
+        points = artist.get_transform().transform(np.concatenate([np.empty((0, 2)), *ends]))
     elif isinstance(artist, PathCollection):
         offsets = np.ma.filled(artist.get_offsets().astype(float), np.nan)
         points = artist.get_offset_transform().transform(offsets) if len(offsets) else np.empty((0, 2))
