@@ -70,7 +70,7 @@ SEEN: dict[str, Draw] = {
     "a legend in a free corner": lambda ax: (ax.plot([0, 1], [0, 1], label="a"), ax.legend(loc="upper left")),
     "effects": lambda ax: style.effects(ax, {"a": [1, 2, 3], "b": [-4.0, 5, 6, 7, 8]}, margin=20),
     "means": lambda ax: style.means(ax, [1, 2], [[1, 2, 3, 4, 5], [2, 3, 4, 5, 6]], label="m", marker="o"),
-    "a heat map": lambda ax: style.heat(ax, [[1, -2.5], [float("nan"), 3]], rows="ab", columns=[1, 2], label="x"),
+    "a heat map": lambda ax: style.heat(ax, [[1, -2.5], [float("nan"), 3]], rows="ab", columns=[1, 2]),
 }
 
 

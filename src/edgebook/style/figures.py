@@ -119,16 +119,31 @@ def _ends(samples: Sequence[float], mean: float) -> tuple[float, float]:
     return mean_interval(samples)
 
 
-def log_ticks(ax: Axes, places: Sequence[float], axis: str = "x") -> None:
-    """Put an axis on a logarithmic scale with a tick at each of these places and nowhere else, written as they are."""
-    ax.set(**{f"{axis}scale": "log"})
-    chosen = ax.xaxis if axis == "x" else ax.yaxis
-    chosen.set_ticks(list(places), [f"{place:g}" for place in places])
-    chosen.set_ticks([], minor=True)
+def log_ticks(ax: Axes, places: Sequence[float]) -> None:
+    """Put the horizontal axis on a logarithmic scale with a tick at each place and nowhere else, written as it is.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    places : sequence of numbers
+    """
+    ax.set_xscale("log")
+    ax.xaxis.set_ticks(list(places), [f"{place:g}" for place in places])
+    ax.xaxis.set_ticks([], minor=True)
 
 
 def reference(ax: Axes, value: float, label: str | None = None, axis: str = "y") -> None:
-    """Draw a thin dashed line at a value to compare with, such as chance; `label` puts it into the legend."""
+    """Draw a thin dashed line at a value to compare with, such as chance.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    value : float
+    label : str, optional
+        Name in the legend.
+    axis : str
+        "y" for a horizontal line at a value of the vertical axis, "x" for a vertical one.
+    """
     draw = ax.axhline if axis == "y" else ax.axvline
     draw(value, color="#9a9a9a", linewidth=1, linestyle="--", label=label, zorder=1)
 
@@ -137,6 +152,14 @@ def include(ax: Axes, *values: float, axis: str = "y") -> None:
     """Let an axis take in these values too, such as 0 and 1 of a share, with room for marks that stand there.
 
     Unlike fixed limits it cuts nothing off: the axis still grows with its data, those of axes that share it among them.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    *values : float
+        Values that the axis reaches.
+    axis : str
+        "x" or "y".
     """
     points = [(value, value) for value in values]
     ax.update_datalim(points, updatex=axis == "x", updatey=axis == "y")
@@ -144,7 +167,15 @@ def include(ax: Axes, *values: float, axis: str = "y") -> None:
 
 
 def legend_below(ax: Axes, columns: int = 3) -> None:
-    """Put the legend beneath the figure's axes, where it hides no data."""
+    """Put the legend of an axes beneath the figure's, where it hides no data.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        The axes whose lines are named.
+    columns : int
+        Entries beside each other.
+    """
     ax.get_figure().legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
@@ -154,7 +185,6 @@ def heat(
     *,
     columns: Sequence[object],
     rows: Sequence[object],
-    label: str = "",
     written: str = ".2f",
     **options: object,
 ) -> None:
@@ -167,8 +197,6 @@ def heat(
         Values; those that are not finite stay blank.
     columns, rows : sequence
         What stands along the horizontal and the vertical axis.
-    label : str
-        What the colours mean, at the bar beside the map; without it there is no bar.
     written : str
         Format of the values; "" writes none.
     **options
@@ -181,7 +209,7 @@ def heat(
     drawn = {"cmap": "crest", "linewidths": 0.6, "linecolor": "white"} | options
     sns.heatmap(
         values, ax=ax, annot=texts if written else False, fmt="", xticklabels=list(columns), yticklabels=list(rows),
-        cbar=bool(label), cbar_kws={"label": label} if label else None, **drawn,
+        cbar=False, **drawn,
     )  # fmt: skip
     ax.grid(visible=False)  # it would show through blank cells
     ax.tick_params(length=0)

@@ -65,6 +65,11 @@ def table(
     written : str, or mapping of column name to str
         Format of floats, for all columns or for each; integers and words stand as they are.
 
+    Returns
+    -------
+    Table
+        Draws itself as HTML in a notebook and in the book, and as text elsewhere.
+
     Examples
     --------
     >>> shown = table({"T = 5": {"direct": 39.24, "rate": 34.0}}, written={"rate": ".0f"})
