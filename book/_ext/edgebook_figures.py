@@ -16,12 +16,15 @@ from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.environment import BuildEnvironment
 
+from edgebook.style.watching import COVERED
+
 SMALLEST = 9.0  # pixels that the smallest text of a figure has on any screen; below, the figure scrolls in its box
 LARGEST = 200_000  # characters of SVG that go into a page; beyond, an image of its own
 _FONT = re.compile(r"font-family: 'DejaVu Sans'[^;\"]*;? ?")  # of each piece of text; the page names it once
 _REFERRED = re.compile(r'(?:xlink:href="#|url\(#)([^")]+)')
 _LETTER = re.compile(r'<tspan x="([^"]*)" y="([^"]*)" style="([^"]*)">([^<]*)</tspan>')
 _RUN = re.compile(r"(?:\s*<tspan [^>]*>[^<]*</tspan>)+\s*")
+_LEGENDS = re.compile(rf"^.*Warning: {COVERED}.*\n(?:  .*\n?)?", re.MULTILINE)
 _BINDS = re.compile(r"^(?:def|class) (\w+)|^(\w+)(?:: [^=]+)? = ", re.MULTILINE)
 _IMPORTS = re.compile(r"^(?:from|import) ", re.MULTILINE)
 
@@ -47,6 +50,20 @@ def name_code(app: Sphinx, docname: str, source: list[str]) -> None:
             cell["metadata"]["mystnb"] = shown | {"code_prompt_show": what, "code_prompt_hide": what}
         figure += drawn
     source[0] = json.dumps(notebook)
+
+
+def keep_quiet(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Leave out what a cell warns of legends: where they stand depends on a run's data, and no build may hang on it."""
+    if app.env.doc2path(docname).endswith(".ipynb"):
+        notebook = json.loads(source[0])
+        for cell in notebook["cells"]:
+            for output in cell.get("outputs", []):
+                if output.get("name") == "stderr":
+                    output["text"] = _LEGENDS.sub("", "".join(output["text"]))
+            cell["outputs"] = [
+                one for one in cell.get("outputs", []) if one.get("name") != "stderr" or one["text"].strip()
+            ]
+        source[0] = json.dumps(notebook)
 
 
 def _drawn(output: Mapping[str, Any]) -> bool:
@@ -133,6 +150,7 @@ def depart_image(self: Any, node: nodes.image) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the numbers, the names of folded code and the way in which figures are written."""
     app.connect("env-get-updated", number_by_page, priority=900)  # after Sphinx's own numbers
+    app.connect("source-read", keep_quiet, priority=400)
     app.connect("source-read", name_code, priority=400)  # before a cell with a figure is taken apart
     app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -105,3 +105,18 @@ def test_each_page_counts_its_figures_from_one(figures: ModuleType) -> None:
     numbers = {"a": {"figure": {"x": (1,), "y": (2,)}}, "b": {"figure": {"z": (3,)}, "table": {"t": (4,)}}}
     figures.number_by_page(None, SimpleNamespace(toc_fignumbers=numbers))
     assert numbers == {"a": {"figure": {"x": (1,), "y": (2,)}}, "b": {"figure": {"z": (1,)}, "table": {"t": (1,)}}}
+
+
+def test_what_is_said_of_legends_stays_out_of_a_page_and_nothing_else_does(figures: ModuleType) -> None:
+    legend = (
+        "/a/b.py:3: UserWarning: A legend hides data: one stands on 'x'.\n  fig.canvas.print_figure(bytes_io, **kw)\n"
+    )
+    cut = "/a/b.py:3: UserWarning: A figure shows only a part of its data: 'y'.\n  fig.canvas.print_figure(bytes_io)\n"
+    cells = [
+        {"cell_type": "code", "outputs": [{"name": "stderr", "text": text}, {"name": "stdout", "text": "kept"}]}
+        for text in ([legend], [legend, cut], [cut, legend], "other\n")
+    ]
+    source = [json.dumps({"cells": [{"cell_type": "markdown"}, *cells]})]
+    figures.keep_quiet(SimpleNamespace(env=SimpleNamespace(doc2path=lambda name: f"{name}.ipynb")), "page", source)
+    left = [[one["text"] for one in cell["outputs"]] for cell in json.loads(source[0])["cells"][1:]]
+    assert left == [["kept"], [cut, "kept"], [cut, "kept"], ["other\n", "kept"]]

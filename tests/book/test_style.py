@@ -66,6 +66,20 @@ def test_a_legend_below_covers_no_axes(ax: Axes) -> None:
     assert not figure.legends[0].get_window_extent().overlaps(ax.get_window_extent())
 
 
+def test_a_legend_below_its_own_axes_leaves_the_others_theirs() -> None:
+    with mpl.rc_context({"backend": "agg"}):
+        style.use()
+        figure, axes = plt.subplots(1, 2)
+        for ax in axes:
+            ax.plot([0, 1], [0, 1], label="one")
+            style.legend_below(ax, 1, own=True)
+        figure.draw_without_rendering()
+        boxes = [ax.get_legend().get_window_extent() for ax in axes]
+        assert not any(box.overlaps(ax.get_window_extent()) for box in boxes for ax in axes)
+        assert boxes[0].x1 < boxes[1].x0
+        plt.close(figure)
+
+
 def test_a_heat_map_writes_its_values_and_leaves_blanks(ax: Axes) -> None:
     style.heat(ax, [[1.0, np.nan], [-2.5, 4.0]], rows=["a", "b"], columns=[1, 2], vmin=0)
     assert sorted(text.get_text() for text in ax.texts) == ["1.00", "4.00", "−2.50"]

@@ -46,13 +46,13 @@ HIDDEN: dict[str, tuple[Draw, str]] = {
     "on a twin": (lambda ax: ax.twinx().set_ylim(3.5, 5) and ax.get_figure().axes[1].plot([1, 2], [3, 4], "s"), "1 of"),
     "a legend on a line": (
         lambda ax: (ax.plot([0, 1], [0, 1], label="up"), ax.legend(loc="center")),
-        "a legend stands on 'up'",
+        "A legend hides data: one stands on 'up'",
     ),
     "a legend on a reference": (
         lambda ax: (ax.plot([0, 1], [0, 1]), style.reference(ax, 0.93, "greedy"), ax.legend(loc="upper left")),
-        "a legend stands on 'greedy'",
+        "A legend hides data: one stands on 'greedy'",
     ),
-    "a legend on bars": (lambda ax: (ax.bar([0, 1], [5, 5], label="b"), ax.legend(loc="lower left")), "stands on"),
+    "a legend on bars": (lambda ax: (ax.bar([0, 1], [5, 5], label="b"), ax.legend(loc="lower left")), "one stands on"),
 }  # fmt: skip
 
 SEEN: dict[str, Draw] = {
@@ -79,7 +79,7 @@ def test_what_a_figure_hides_becomes_a_warning(ax: Axes, name: str) -> None:
     draw, wanted = HIDDEN[name]
     draw(ax)
     (warning,) = said(ax)
-    assert warning.startswith("This figure hides something: ")
+    assert warning.startswith(("A figure shows only a part of its data: ", "A legend hides data: "))
     assert wanted in warning
 
 
@@ -89,19 +89,19 @@ def test_a_figure_that_hides_nothing_is_quiet(ax: Axes, name: str) -> None:
     assert said(ax) == []
 
 
-def test_a_figure_is_looked_at_once_and_both_kinds_are_told_together(ax: Axes) -> None:
+def test_a_figure_is_looked_at_once_and_both_kinds_are_told(ax: Axes) -> None:
     ax.plot([0, 1, 1.5], [0, 1, 1.5], "o-", label="a")
     ax.set(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
     ax.legend(loc="center")
-    (warning,) = said(ax)
-    assert "outside its axes" in warning and "a legend stands on" in warning
+    cut, covered_by = said(ax)
+    assert "outside its axes" in cut and "one stands on 'a'" in covered_by
     assert said(ax) == []
 
 
 def test_what_is_hidden_can_be_asked_for(ax: Axes) -> None:
     ax.plot([1, 2], [3, 5], "o", label="a")
     ax.set_ylim(0, 4)
-    with pytest.warns(UserWarning, match="hides something"):
+    with pytest.warns(UserWarning, match="only a part"):
         ax.get_figure().draw_without_rendering()
     assert outside(ax.get_figure()) == ["'a' has 1 of 2 points outside its axes"]
     assert covered(ax.get_figure()) == []

@@ -166,7 +166,7 @@ def include(ax: Axes, *values: float, axis: str = "y") -> None:
     ax.autoscale_view()
 
 
-def legend_below(ax: Axes, columns: int = 3) -> None:
+def legend_below(ax: Axes, columns: int = 3, *, own: bool = False) -> None:
     """Put the legend of an axes beneath the figure's, where it hides no data.
 
     Parameters
@@ -175,8 +175,13 @@ def legend_below(ax: Axes, columns: int = 3) -> None:
         The axes whose lines are named.
     columns : int
         Entries beside each other.
+    own : bool
+        Whether it stands beneath this axes alone, as where the others of the figure show other lines.
     """
-    ax.get_figure().legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+    if own:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, fontsize=9)
+    else:
+        ax.get_figure().legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
 def heat(

@@ -1,7 +1,8 @@
 """What a figure hides: data outside its axes, marks cut by them, and data beneath a legend.
 
-A figure made by pyplot is looked at when it is drawn, and what it hides becomes a warning: whoever changes a parameter
-sees it above the figure, and the book, in which no cell may warn, does not build.
+A figure made by pyplot is looked at when it is drawn, and what it hides becomes a warning that whoever changes a
+parameter sees above it. The book, in which no cell may warn, does not build where data are cut off; where a legend
+stands depends on the data of a run, so that a test of the built book looks for it instead.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
+
+OUTSIDE, COVERED = "A figure shows only a part of its data:", "A legend hides data:"
+"""How the two warnings begin."""
 
 _SLACK = 1.0  # pixels by which a line may leave its axes
 _NOTHING = ("None", "none", " ", "", None)  # as Matplotlib writes that there is no line, or no mark
@@ -47,9 +51,7 @@ def covered(figure: Figure) -> list[str]:
     children = [*figure.legends, *(child for axes in figure.axes for child in axes.get_children())]
     boxes = [one.get_window_extent() for one in children if isinstance(one, Legend) and one.get_visible()]
     data = [(axes, artist) for axes in figure.axes for artist in _data(axes)]
-    return [
-        f"a legend stands on {_name(artist)}" for box in boxes for axes, artist in data if _under(box, axes, artist)
-    ]
+    return [f"one stands on {_name(artist)}" for box in boxes for axes, artist in data if _under(box, axes, artist)]
 
 
 def watch(figure: Figure) -> None:
@@ -57,9 +59,9 @@ def watch(figure: Figure) -> None:
 
     def look(event: DrawEvent) -> None:
         figure.canvas.mpl_disconnect(number)
-        hidden = [*outside(figure), *covered(figure)]
-        if hidden:
-            warnings.warn(f"This figure hides something: {'; '.join(hidden)}.", stacklevel=2)
+        for kind, found in ((OUTSIDE, outside(figure)), (COVERED, covered(figure))):
+            if found:
+                warnings.warn(f"{kind} {'; '.join(found)}.", stacklevel=2)
 
     number = figure.canvas.mpl_connect("draw_event", look)
 
