@@ -94,17 +94,18 @@ def test_the_executed_notebook_can_be_downloaded(visit, page: str) -> None:
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_figures_have_words_for_those_who_do_not_see_them(visit, page: str) -> None:
-    images = visit(page).page.locator("article .cell_output img").evaluate_all("all => all.map((i) => i.alt)")
+    said = "all => all.map((one) => one.alt || one.getAttribute('aria-label'))"
+    figures = visit(page).page.locator("article .cell_output :is(img, svg[role=img])").evaluate_all(said)
     # Without one of its own, a figure's text is its file name.
-    assert [alt for alt in images if not alt or re.fullmatch(r"(\.\./)*_images/.*", alt)] == []
+    assert figures and [alt for alt in figures if not alt or re.fullmatch(r"(\.\./)*_images/.*", alt)] == []
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_code_wraps_and_no_number_loses_its_percent_sign(visit, page: str) -> None:
     shown = visit(page).page
     cut = "all => all.filter((code) => code.scrollWidth > code.clientWidth + 1).length"
-    assert shown.locator("article .cell_input pre").count() > 0
-    assert shown.locator("article .cell_input pre").evaluate_all(cut) == 0
+    assert shown.locator("article div.highlight pre").count() > 0
+    assert shown.locator("article div.highlight pre").evaluate_all(cut) == 0
     paragraphs = shown.locator("article p:not(.cell_output p), article figcaption").all_text_contents()
     assert [text for text in paragraphs if re.search(r"\d %", text)] == []
     assert any(re.search(r"\d\u00a0%", text) for text in paragraphs)

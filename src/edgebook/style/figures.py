@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
 from edgebook.ledger.evidence import MINIMUM_SEEDS
-
-if TYPE_CHECKING:
-    import pandas as pd
+from edgebook.style.tables import with_minus
 
 # Okabe and Ito's palette, ordered by contrast on white; distinguishable with any common colour blindness.
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
@@ -27,6 +25,7 @@ _SETTINGS = {
     "savefig.facecolor": "#ffffff",
     "figure.constrained_layout.use": True,
     "font.size": 11.5,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Geneva"],  # as wide as each other, so that labels keep their places
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -44,7 +43,8 @@ _SETTINGS = {
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "svg.hashsalt": "edgebook",  # same data, same bytes
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
+    "figure.hooks": ["edgebook.style.watching:watch"],
 }
 
 
@@ -119,23 +119,69 @@ def _ends(samples: Sequence[float], mean: float) -> tuple[float, float]:
     return mean_interval(samples)
 
 
-def log_ticks(ax: Axes, places: Sequence[float], axis: str = "x") -> None:
-    """Put an axis on a logarithmic scale with a tick at each of these places and nowhere else, written as they are."""
-    ax.set(**{f"{axis}scale": "log"})
-    chosen = ax.xaxis if axis == "x" else ax.yaxis
-    chosen.set_ticks(list(places), [f"{place:g}" for place in places])
-    chosen.set_ticks([], minor=True)
+def log_ticks(ax: Axes, places: Sequence[float]) -> None:
+    """Put the horizontal axis on a logarithmic scale with a tick at each place and nowhere else, written as it is.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    places : sequence of numbers
+    """
+    ax.set_xscale("log")
+    ax.xaxis.set_ticks(list(places), [f"{place:g}" for place in places])
+    ax.xaxis.set_ticks([], minor=True)
 
 
 def reference(ax: Axes, value: float, label: str | None = None, axis: str = "y") -> None:
-    """Draw a thin dashed line at a value to compare with, such as chance; `label` puts it into the legend."""
+    """Draw a thin dashed line at a value to compare with, such as chance.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    value : float
+    label : str, optional
+        Name in the legend.
+    axis : str
+        "y" for a horizontal line at a value of the vertical axis, "x" for a vertical one.
+    """
     draw = ax.axhline if axis == "y" else ax.axvline
     draw(value, color="#9a9a9a", linewidth=1, linestyle="--", label=label, zorder=1)
 
 
-def legend_below(ax: Axes, columns: int = 3) -> None:
-    """Put the legend beneath the figure's axes, where it hides no data."""
-    ax.get_figure().legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+def include(ax: Axes, *values: float, axis: str = "y") -> None:
+    """Let an axis take in these values too, such as 0 and 1 of a share, with room for marks that stand there.
+
+    Unlike fixed limits it cuts nothing off: the axis still grows with its data, those of axes that share it among them.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    *values : float
+        Values that the axis reaches.
+    axis : str
+        "x" or "y".
+    """
+    points = [(value, value) for value in values]
+    ax.update_datalim(points, updatex=axis == "x", updatey=axis == "y")
+    ax.autoscale_view()
+
+
+def legend_below(ax: Axes, columns: int = 3, *, own: bool = False) -> None:
+    """Put the legend of an axes beneath the figure's, where it hides no data.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        The axes whose lines are named.
+    columns : int
+        Entries beside each other.
+    own : bool
+        Whether it stands beneath this axes alone, as where the others of the figure show other lines.
+    """
+    if own:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, fontsize=9)
+    else:
+        ax.get_figure().legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
 def heat(
@@ -144,7 +190,6 @@ def heat(
     *,
     columns: Sequence[object],
     rows: Sequence[object],
-    label: str = "",
     written: str = ".2f",
     **options: object,
 ) -> None:
@@ -157,8 +202,6 @@ def heat(
         Values; those that are not finite stay blank.
     columns, rows : sequence
         What stands along the horizontal and the vertical axis.
-    label : str
-        What the colours mean, at the bar beside the map; without it there is no bar.
     written : str
         Format of the values; "" writes none.
     **options
@@ -166,60 +209,13 @@ def heat(
     """
     import seaborn as sns  # slow to import
 
+    values = [[float(value) for value in row] for row in grid]
+    texts = [[with_minus(f"{value:{written}}") if math.isfinite(value) else "" for value in row] for row in values]
     drawn = {"cmap": "crest", "linewidths": 0.6, "linecolor": "white"} | options
     sns.heatmap(
-        grid, ax=ax, annot=bool(written), fmt=written, xticklabels=list(columns), yticklabels=list(rows),
-        cbar=bool(label), cbar_kws={"label": label} if label else None, **drawn,
+        values, ax=ax, annot=texts if written else False, fmt="", xticklabels=list(columns), yticklabels=list(rows),
+        cbar=False, **drawn,
     )  # fmt: skip
     ax.grid(visible=False)  # it would show through blank cells
     ax.tick_params(length=0)
     ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
-
-
-class Table:
-    """Rows of numbers and words: HTML in a notebook or the book, text elsewhere."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
-
-    def _repr_html_(self) -> str:
-        written = self._frame.to_html(classes="eb-numbers", border=0, justify="right", na_rep="")
-        return f'<div class="eb-scroll" style="overflow-x:auto">{written}</div>'
-
-    def __str__(self) -> str:
-        return self._frame.to_string(na_rep="")
-
-    __repr__ = __str__
-
-
-def table(
-    rows: Mapping[str, Mapping[str, object]], *, corner: str = "", written: str | Mapping[str, str] = ".1f"
-) -> Table:
-    """Return a table, to be shown as the last value of a notebook's cell.
-
-    Parameters
-    ----------
-    rows : mapping of row name to mapping of column name to value
-        Numbers and words; a value that a row lacks stays blank.
-    corner : str
-        What all values are, above the names of the rows.
-    written : str, or mapping of column name to str
-        Format of floats, for all columns or for each; integers and words stand as they are.
-
-    Examples
-    --------
-    >>> shown = table({"T = 5": {"direct": 39.24, "rate": 34.0}}, written={"rate": ".0f"})
-    >>> print(shown)
-          direct rate
-    T = 5   39.2   34
-    """
-    import pandas as pd  # slow to import
-
-    formats = {} if isinstance(written, str) else written
-    usual = written if isinstance(written, str) else ".1f"
-
-    def text(name: str, value: object) -> str:
-        return f"{value:{formats.get(name, usual)}}" if isinstance(value, float) else str(value)
-
-    texts = {row: {name: text(name, value) for name, value in cells.items()} for row, cells in rows.items()}
-    return Table(pd.DataFrame.from_dict(texts, orient="index").rename_axis(columns=corner or None))
