@@ -1,4 +1,4 @@
-"""A figure says what it hides: data outside its axes, marks cut by them, data beneath a legend."""
+"""A figure draws its marks whole, and says what it hides: data outside its axes, data beneath a legend."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ def said(ax: Axes) -> list[str]:
 
 HIDDEN: dict[str, tuple[Draw, str]] = {
     "a point above": (lambda ax: (ax.plot([1, 2], [3, 5], "o", label="a"), ax.set_ylim(0, 4)), "'a' has 1 of 2"),
-    "half a mark": (lambda ax: (ax.plot([1, 2], [3, 4], "o", label="a"), ax.set_ylim(0, 4)), "'a' has 1 of 2"),
     "a line to the right": (lambda ax: (ax.plot([1, 2, 9], [3] * 3, label="a"), ax.set_xlim(0, 8)), "'a' has 1 of 3"),
     "a reference": (lambda ax: (ax.plot([1], [1]), ax.set_ylim(0, 4), style.reference(ax, 9, "chance")), "'chance'"),
     "a bar": (lambda ax: (ax.bar([1, 2], [3, 4]), ax.set_ylim(0, 3.5)), "a Rectangle has 1 of 1"),
@@ -57,6 +56,7 @@ HIDDEN: dict[str, tuple[Draw, str]] = {
 
 SEEN: dict[str, Draw] = {
     "points": lambda ax: ax.plot([1, 2], [3, 4], "o-"),
+    "marks on the edge": lambda ax: (ax.plot([1, 2], [3, 4], "o", label="a"), ax.set_ylim(0, 4)),
     "a line along the edge": lambda ax: (ax.plot([1, 2], [3, 4]), ax.set_ylim(0, 4)),
     "what is missing": lambda ax: ax.plot([1, 2, 3], [3, float("nan"), 4], "o"),
     "an interval that is missing": lambda ax: ax.errorbar([1, 2, 3], [3, float("nan"), 4], [1, 1, float("nan")]),
@@ -105,3 +105,14 @@ def test_what_is_hidden_can_be_asked_for(ax: Axes) -> None:
         ax.get_figure().draw_without_rendering()
     assert outside(ax.get_figure()) == ["'a' has 1 of 2 points outside its axes"]
     assert covered(ax.get_figure()) == []
+
+
+def test_marks_on_the_edge_of_their_axes_are_drawn_whole_and_those_beyond_it_are_not(ax: Axes) -> None:
+    (edge,) = ax.plot([1, 2], [0, 4], "o-", label="edge")
+    (beyond,) = ax.plot([1, 2], [3, 5], "o", label="beyond")
+    (bare,) = ax.plot([1, 2], [0, 4], label="bare")
+    spread = ax.scatter([1, 2], [0, 4])
+    ax.set_ylim(0, 4)
+    (warning,) = said(ax)
+    assert "'beyond' has 1 of 2" in warning
+    assert [one.get_clip_on() for one in (edge, beyond, bare, spread)] == [False, True, True, False]

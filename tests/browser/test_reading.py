@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -88,6 +89,14 @@ def test_words_of_a_figure_are_text_and_its_alt_names_no_number_that_it_does_not
         assert re.search(r"[A-Za-z]{3}", words), alt
         assert not re.search(r"font-family: '?cm", drawing), alt  # a font that no reader has
         assert numbers(alt) - numbers(words.replace("\u2212", "")) - numbers(caption) == set(), alt
+
+
+@pytest.mark.parametrize("page", EXECUTED)
+def test_no_legend_hides_data(address: str, page: str) -> None:
+    notebook = json.loads((HTML / "_sources" / page.replace(".html", ".ipynb")).read_text(encoding="utf-8"))
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    said = "".join("".join(output["text"]) for output in outputs if output.get("name") == "stderr")
+    assert "A legend hides data" not in said, said
 
 
 @pytest.mark.parametrize("page", EXECUTED)

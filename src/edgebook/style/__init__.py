@@ -3,7 +3,6 @@
 from edgebook.style.figures import (
     BLUE,
     CYCLE,
-    FEWEST,
     GREEN,
     GREY,
     INK,
@@ -11,13 +10,12 @@ from edgebook.style.figures import (
     PURPLE,
     SKY,
     YELLOW,
-    effects,
     heat,
     include,
     legend_below,
     log_ticks,
-    means,
     reference,
     use,
 )
+from edgebook.style.samples import FEWEST, effects, means
 from edgebook.style.tables import table

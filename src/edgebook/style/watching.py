@@ -1,4 +1,4 @@
-"""What a figure hides: data outside its axes, marks cut by them, and data beneath a legend.
+"""What a figure hides: data outside its axes, and data beneath a legend.
 
 A figure made by pyplot is looked at when it is drawn, and what it hides becomes a warning that whoever changes a
 parameter sees above it. The book, in which no cell may warn, does not build where data are cut off; where a legend
@@ -7,7 +7,6 @@ stands depends on the data of a run, so that a test of the built book looks for 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 
@@ -25,9 +24,8 @@ from matplotlib.transforms import Bbox
 OUTSIDE, COVERED = "A figure shows only a part of its data:", "A legend hides data:"
 """How the two warnings begin."""
 
-_SLACK = 1.0  # pixels by which a line may leave its axes
+_SLACK = 1.0  # pixels by which data may leave their axes
 _NOTHING = ("None", "none", " ", "", None)  # as Matplotlib writes that there is no line, or no mark
-_CUT = 0.7  # of a mark's radius: what of it must lie within the axes, beside its centre
 
 
 def outside(figure: Figure) -> list[str]:
@@ -59,11 +57,23 @@ def watch(figure: Figure) -> None:
 
     def look(event: DrawEvent) -> None:
         figure.canvas.mpl_disconnect(number)
+        _draw_marks_whole(figure)
         for kind, found in ((OUTSIDE, outside(figure)), (COVERED, covered(figure))):
             if found:
                 warnings.warn(f"{kind} {'; '.join(found)}.", stacklevel=2)
 
     number = figure.canvas.mpl_connect("draw_event", look)
+
+
+def _draw_marks_whole(figure: Figure) -> None:
+    """Switch clipping off for marks that all lie within their axes, on its edge too, where it would cut them in half.
+
+    A notebook draws a figure twice, for its size and for its picture, and looks at it after the first time.
+    """
+    for axes in figure.axes:
+        for artist in _data(axes):
+            if isinstance(artist, Line2D | PathCollection) and _marked(artist) and not _lost(axes, artist):
+                artist.set_clip_on(False)
 
 
 def _data(axes: Axes) -> Iterator[Artist]:
@@ -78,11 +88,8 @@ def _data(axes: Axes) -> Iterator[Artist]:
 
 def _lost(axes: Axes, artist: Artist) -> str:
     places = _places(axes, artist)
-    if not len(places):
-        return ""
-    mark = _radius(axes, artist)
-    room = axes.get_window_extent().padded(-_CUT * mark if mark else _SLACK).get_points()
-    gone = int(((places < room[0]) | (places > room[1])).any(axis=1).sum())
+    low, high = axes.get_window_extent().padded(_SLACK).get_points()
+    gone = int(((places < low) | (places > high)).any(axis=1).sum())
     return f"{_name(artist)} has {gone} of {len(places)} points outside its axes" if gone else ""
 
 
@@ -113,14 +120,8 @@ def _under(box: Bbox, axes: Axes, artist: Artist) -> bool:
     return bool(((places > box.min) & (places < box.max)).all(axis=1).any())
 
 
-def _radius(axes: Axes, artist: Artist) -> float:
-    """Return the radius of an artist's marks in pixels, 0 where it has none."""
-    points = 0.0
-    if isinstance(artist, Line2D) and artist.get_marker() not in (*_NOTHING, "|", "_"):
-        points = artist.get_markersize()
-    elif isinstance(artist, PathCollection) and len(artist.get_sizes()):
-        points = math.sqrt(max(artist.get_sizes()))
-    return points / 2 * axes.get_figure().dpi / 72
+def _marked(artist: Line2D | PathCollection) -> bool:
+    return isinstance(artist, PathCollection) or artist.get_marker() not in _NOTHING
 
 
 def _name(artist: Artist) -> str:
