@@ -35,14 +35,14 @@ def read_terms(app: Sphinx, env: BuildEnvironment) -> list[str]:
 def pattern(terms: Iterator[str]) -> re.Pattern[str]:
     """Return what finds a term in prose, singular or plural; a term with a capital letter only as it is written.
 
-    >>> pattern(["arm", "MAC"]).findall("Two Arms of 3 MACs, an army on a mac")
-    ['Arm', 'MAC']
+    >>> [found[0] for found in pattern(["arm", "MAC"]).finditer("Two Arms of 3 MACs, an army on a mac")]
+    ['Arms', 'MACs']
     """
     found = []
     for term in sorted(terms, key=len, reverse=True):
         word = re.escape(term) if term != term.lower() else f"(?i:{re.escape(term)})"
         found.append(rf"(?<=\d[ \u00a0]){word}" if term in _COUNTED else word)
-    return re.compile(rf"(?<![\w-])({'|'.join(found) or '(?!)'})(?=s?(?![\w-]))")
+    return re.compile(rf"(?<![\w-])({'|'.join(found) or '(?!)'})s?(?![\w-])")
 
 
 class LinkTerms(SphinxPostTransform):
@@ -59,16 +59,18 @@ class LinkTerms(SphinxPostTransform):
         free = {term.lower(): term for term in terms if term not in EVERYDAY}
         mention = pattern(iter(free.values()))
         for text in list(self.document.findall(nodes.Text)):
-            if any(word.lower() in free for word in mention.findall(text)) and _is_prose(text):
+            if any(found[1].lower() in free for found in mention.finditer(text)) and _is_prose(text):
                 text.parent.replace(text, list(self._linked(str(text), mention, free)))
 
     def _linked(self, text: str, mention: re.Pattern[str], free: dict[str, str]) -> Iterator[nodes.Node]:
-        for position, piece in enumerate(mention.split(text)):  # text, term, text, term ... text
-            term = free.pop(piece.lower(), None) if position % 2 else None
-            if term is None:
-                yield nodes.Text(piece)
-            else:
-                yield self._link(term, piece)
+        done = 0
+        for found in mention.finditer(text):
+            term = free.pop(found[1].lower(), None)
+            if term is not None:
+                yield nodes.Text(text[done : found.start()])
+                yield self._link(term, found[0])
+                done = found.end()
+        yield nodes.Text(text[done:])
 
     def _link(self, term: str, shown: str) -> nodes.reference:
         anchor, meaning = self.env.edgebook_terms[term]
