@@ -98,7 +98,7 @@ confirm: venv ## one seed of a record again at tier full, equal to the last bit 
 	@echo "== Running one recorded seed of $(or $(PAPER),every paper) again; each takes from three minutes to a quarter of an hour"
 	@$(BIN)/python -m edgebook confirm $(PAPER)
 
-picture: venv ## the picture of all claims in the README, from the committed records
+picture: venv ## the picture of all claims and the table in the README, from the committed records
 	@$(BIN)/python -m edgebook.pages.picture
 
 clean: ## remove what was built

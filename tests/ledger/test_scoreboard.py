@@ -150,11 +150,11 @@ def test_the_markdown_table_adds_up_to_the_claims(tmp_path: Path) -> None:
     lines = scoreboard.as_markdown(scoreboard.rows(root)).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert {len(row) for row in cells} == {len(cells[0])}
-    assert cells[0] == ["Paper", "Year", "reproduced", "contradicted", "not run yet"]
+    assert cells[0] == ["Paper", "Year", "Claims"]
     assert cells[2:] == [
-        ["Alpha", "2021", "1", "1", "0"],
-        ["Beta", "2021", "0", "0", "1"],
-        ["Gamma", "2021", "not yet written", "", ""],
+        ["Alpha", "2021", "1 reproduced, 1 contradicted"],
+        ["Beta", "2021", "1 not run yet"],
+        ["Gamma", "2021", "not yet written"],
     ]
 
 
@@ -181,12 +181,11 @@ def test_counts_are_of_claims_and_the_other_kinds_stand_apart(tmp_path: Path) ->
     lines = scoreboard.as_markdown(rows).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][2:] == [
-        "reproduced", "not run yet", "questions answered", "controls held", "identities that agree",
-        "controls against the paper",
+        "Claims", "Questions answered", "Controls held", "Identities that agree", "Controls against the paper",
     ]  # fmt: skip
-    assert cells[2][2:] == ["1", "0", "1 of 2", "2 of 3", "1 of 1", "1 of 1"]
-    assert cells[3][2:] == ["0", "1", "", "0 of 1", "", ""]
-    assert cells[4][2:] == ["not yet written", "", "", "", "", ""]
+    assert cells[2][2:] == ["1 reproduced", "1 of 2", "2 of 3", "1 of 1", "1 of 1"]
+    assert cells[3][2:] == ["1 not run yet", "", "0 of 1", "", ""]
+    assert cells[4][2:] == ["not yet written", "", "", "", ""]
     text = scoreboard.as_text(rows)
     told = "questions answered: 1 of 2; controls held: 2 of 3; identities that agree: 1 of 1; "
     told += "controls against the paper: 1 of 1"

@@ -141,8 +141,12 @@ def commit_mark(commit: str | None, dirty: bool) -> str:
 
 def counted(rows: Sequence[Row]) -> str:
     """Write counts in a line, as in "3 reproduced, 1 inconclusive; controls held: 2 of 3"."""
-    words = ", ".join(verdict if verdict == NOT_WRITTEN else f"{n} {verdict}" for verdict, n in counts(rows).items())
-    return "; ".join([words, *(f"{name}: {of}" for name, of in apart(rows).items())])
+    return "; ".join([_words(rows), *(f"{name}: {of}" for name, of in apart(rows).items())])
+
+
+def _words(rows: Sequence[Row]) -> str:
+    """Write how often claims met each word, as in "3 reproduced, 1 inconclusive"."""
+    return ", ".join(verdict if verdict == NOT_WRITTEN else f"{n} {verdict}" for verdict, n in counts(rows).items())
 
 
 def as_text(rows: Sequence[Row], look: Look = PLAIN) -> str:
@@ -172,21 +176,14 @@ def _about(group: Sequence[Row]) -> list[str]:
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Write the scoreboard in short as a Markdown table: one line per paper, one column per word that claims met.
-
-    Questions, controls and identities stand apart, a column for each kind that there is.
-    """
-    met = [verdict for verdict in counts(rows) if verdict != NOT_WRITTEN]
+    """Write the scoreboard in short as a Markdown table: a line per paper, its claims' words, the other kinds apart."""
     others = list(apart(rows))
-    heads = [*(met or ["claims"]), *others]
-    lines = ["| Paper | Year | " + " | ".join(heads) + " |", "|---|---|" + "--:|" * len(heads)]
+    heads = ["Paper", "Year", "Claims", *(name[0].upper() + name[1:] for name in others)]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|---|" + "--:|" * len(others)]
     for paper, group in by_paper(rows):
-        found, beside = counts(group), apart(group)
-        if NOT_WRITTEN in found:
-            cells = [NOT_WRITTEN] + [""] * (len(heads) - 1)
-        else:
-            cells = [str(found.get(verdict, 0)) for verdict in met] + [beside.get(name, "") for name in others]
-        lines.append(f"| {paper.short} | {paper.year} | " + " | ".join(cells) + " |")
+        beside = apart(group)
+        cells = [paper.short, str(paper.year), _words(group), *(beside.get(name, "") for name in others)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """A picture of all claims: one tile for each, by paper and kind, with a letter and a colour for its word.
 
 ``python -m edgebook.pages.picture`` writes it to ``book/_static/claims.svg``, which needs neither script nor style
-sheet and can be read on light and dark pages alike.
+sheet and can be read on light and dark pages alike, and beside it the table of the README.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from edgebook.ledger.display import KINDS
 from edgebook.ledger.papers import Paper
 from edgebook.ledger.rule import Kind, Verdict
-from edgebook.ledger.scoreboard import NOT_RUN, VERDICTS, Row, by_paper, rows
+from edgebook.ledger.scoreboard import NOT_RUN, VERDICTS, Row, as_markdown, by_paper, rows
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
 
@@ -48,6 +48,7 @@ SIGNS = {
 # Okabe and Ito's colours on which dark letters can be read.
 TONES = {"good": "#009E73", "part": "#56B4E9", "open": "#E69F00", "bad": "#D55E00", "none": "#9a9a9a"}
 FILE = "book/_static/claims.svg"
+TABLE = ("<!-- scoreboard -->", "<!-- scoreboard end -->")  # what the README's table stands between
 
 _SIDE, _STEP, _GAP = 16, 19, 12  # of a tile, from one to the next, and between kinds, in pixels
 _LEFT, _TOP = 272, 34
@@ -146,11 +147,16 @@ def kind_of(word: str) -> Kind:
     return next((kind for kind, some in own.items() if word in some), Kind.CLAIM)
 
 
-def write(root: Path | None = None) -> Path:
-    """Write the picture of the committed records, and return where it is."""
+def write(root: Path | None = None) -> list[Path]:
+    """Write the picture and the README's table of the committed records, and return where they are."""
     root = root or project_root()
-    return write_whole(root / FILE, svg(rows(root, executed=root / "_build" / "no records")))
+    found = rows(root, executed=root / "_build" / "no records")
+    readme = root / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(TABLE[0])
+    after = rest.partition(TABLE[1])[2]
+    table = f"{before}{TABLE[0]}\n{as_markdown(found)}\n{TABLE[1]}{after}"
+    return [write_whole(root / FILE, svg(found)), write_whole(readme, table)]
 
 
 if __name__ == "__main__":
-    print(write())
+    print(*write(), sep="\n")
