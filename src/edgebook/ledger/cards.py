@@ -16,8 +16,8 @@ from edgebook.ledger.history import Turn, turns, was
 from edgebook.ledger.papers import Paper, find_paper
 from edgebook.ledger.record import ClaimResult, Record
 from edgebook.ledger.rule import Kind
-from edgebook.ledger.strip import legend, strip, with_minus
-from edgebook.ledger.wording import counts_from, estimate, measured, paper_number, sampling
+from edgebook.ledger.strip import legend, strip
+from edgebook.ledger.wording import counts_from, estimate, measured, paper_number, sampling, with_minus
 
 _FRAME = "border:1px solid rgba(128,128,128,.35);border-radius:.4em;padding:.7em .9em;margin:0 0 .8em"
 _HEAD = "display:flex;flex-wrap:wrap;gap:.3em .7em;align-items:center"

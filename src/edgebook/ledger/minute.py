@@ -16,8 +16,8 @@ from edgebook.ledger.papers import Paper, find_paper
 from edgebook.ledger.record import ClaimResult, full_record, stale_reasons
 from edgebook.ledger.run import Run
 from edgebook.ledger.shown import Shown, shown
-from edgebook.ledger.strip import legend, strip, with_minus
-from edgebook.ledger.wording import measured
+from edgebook.ledger.strip import legend, strip
+from edgebook.ledger.wording import measured, with_minus
 from edgebook.notebooks.paths import project_root
 
 NO_RECORD = "No run at tier full has been recorded yet."

@@ -7,21 +7,19 @@ size on a phone; without a style sheet it takes the colour of the text around it
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import NamedTuple
 
 from edgebook.ledger.claims import Claim
 from edgebook.ledger.record import ClaimResult
-from edgebook.ledger.wording import counts_from, measured, paper_number
+from edgebook.ledger.wording import counts_from, measured, paper_number, with_minus
 
 _LEGEND = "Diamond and bar: mean and 95 % interval. Small ticks: seeds. Grey band: within the margin."
 _BLUE, _PURPLE = "#0072B2", "#AA3377"
 _HEIGHT, _LINE, _FOOT = 54, 20, 36  # of the strip, the interval and the axis, in pixels from the top
 _EDGE = 3.0  # percent of the width left free on either side
 _TICKS = 4  # about so many numbers on the axis
-_HYPHEN = re.compile(r"(?<![\w.])-(?=\d)")
 _FAR = 20  # from this ratio on a positive scale is logarithmic
 
 
@@ -60,15 +58,6 @@ def per_seed(result: ClaimResult) -> list[float]:
 def legend(results: Iterable[ClaimResult]) -> str:
     """Say what is what in the strips of some results."""
     return _LEGEND + " Dashed: the paper's number." * any(one.claim.target is not None for one in results)
-
-
-def with_minus(text: str) -> str:
-    """Give negative numbers a minus sign in place of a hyphen.
-
-    >>> with_minus("-0.5 [-1, 2] points, TI-1")
-    '−0.5 [−1, 2] points, TI-1'
-    """
-    return _HYPHEN.sub("\u2212", text)
 
 
 def scale_of(result: ClaimResult) -> Scale:

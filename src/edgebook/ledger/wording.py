@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,6 +15,16 @@ NOTHING = "–"
 _TINY = 1e-4  # below it a number is written with an exponent
 _ROUNDING = 1e-12  # below it what is measured is nothing but rounding
 _MOST_VALUES = 8  # that are listed one by one
+_HYPHEN = re.compile(r"(?<![\w.)-])-(?=[\d.])")
+
+
+def with_minus(text: str) -> str:
+    """Put a minus sign in the place of each hyphen that stands for one.
+
+    >>> with_minus("-0.3 to -1e-5, 2018-11 and RD-1")
+    '−0.3 to −1e-5, 2018-11 and RD-1'
+    """
+    return _HYPHEN.sub("\u2212", text)
 
 
 def number(value: float | None, decimals: int | None = None, sign: bool = False) -> str:

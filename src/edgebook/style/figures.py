@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
-from edgebook.style.tables import with_minus
+from edgebook.ledger.wording import with_minus
 
 # Okabe and Ito's palette, ordered by contrast on white; distinguishable with any common colour blindness.
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from html import escape
 
-_HYPHEN = re.compile(r"(?<![\w.)-])-(?=[\d.])")
-
-
-def with_minus(text: str) -> str:
-    """Put a minus sign in the place of each hyphen that stands for one.
-
-    >>> with_minus("-0.3 to -1e-5, 2018-11 and RD-1")
-    '−0.3 to −1e-5, 2018-11 and RD-1'
-    """
-    return _HYPHEN.sub("\u2212", text)
+from edgebook.ledger.wording import with_minus
 
 
 class Table:
