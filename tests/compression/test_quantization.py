@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations
 
 from edgebook.compression import (
     DensityMeter,
@@ -41,6 +40,7 @@ def exactly(value: float, bits: int, low: float, high: float) -> Fraction:
     return first + step * round((min(max(Fraction(value), first), Fraction(high)) - first) / step)
 
 
+@pytest.mark.support(kernel="quantised networks", feature="double precision")
 @settings(max_examples=40)
 @given(VALUES, RANGES, BITS)
 def test_levels_are_those_of_exact_fractions(values: list[float], ends: list[float], bits: int) -> None:
@@ -274,10 +274,6 @@ def test_channels_are_cut_between_two_precisions() -> None:
         (network, {"linear": 4, "features.0.norm": 4},
          "'features.0.norm' (BatchNorm2d) is no ReLU, convolution or linear layer."),
         (nn.ReLU, {"": 4}, "'' (ReLU) is the whole model, and no part of it that could be replaced."),
-        (lambda: parametrizations.weight_norm(nn.Linear(2, 2)), {"": 4},
-         "'' (ParametrizedLinear) has a weight that is computed from others, has no values yet or is not real."),
-        (lambda: nn.LazyLinear(2), {"": 4},
-         "'' (LazyLinear) has a weight that is computed from others, has no values yet or is not real."),
         (lambda: nn.Linear(2, 2, dtype=torch.complex64), {"": 4},
          "'' (Linear) has a weight that is computed from others, has no values yet or is not real."),
     ],

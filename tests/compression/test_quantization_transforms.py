@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils import parametrizations, prune
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 
-from edgebook.compression import quantize_network
+from edgebook.compression import MinMaxWeight, keep_channels, quantize_network
 from edgebook.networks import initialised, vgg_architecture
 
 pytestmark = [
@@ -141,13 +144,93 @@ def loss(net: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: net(x).square().sum()
 
 
-@pytest.mark.support(feature="torch.func.grad")
-@pytest.mark.support(feature="forward mode")
-def test_derivatives_of_both_modes_are_those_of_autograd() -> None:
+DERIVATIVES: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
+    "torch.func.grad": lambda net, x, along: (grad(loss(net))(x) * along).sum(),
+    "forward mode": lambda net, x, along: jvp(loss(net), (x,), (along,))[1],
+}
+
+
+@pytest.mark.parametrize("derivative", supported(DERIVATIVES))
+def test_derivatives_are_those_of_autograd(derivative: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> None:
     net = network()
     net(images(1))
     net.eval()
     x, along = images().requires_grad_(), images(7)
     (wanted,) = torch.autograd.grad(loss(net)(x), x)
-    torch.testing.assert_close(grad(loss(net))(images()), wanted)
-    torch.testing.assert_close(jvp(loss(net), (images(),), (along,))[1], (wanted * along).sum())
+    torch.testing.assert_close(derivative(net, images(), along), (wanted * along).sum())
+
+
+@pytest.mark.support(feature="second derivatives")
+def test_second_derivatives_are_those_of_the_backward_pass() -> None:
+    net = network()
+    net(images(1))
+    assert torch.autograd.gradgradcheck(net.eval(), (images()[:1].requires_grad_(),))
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        pytest.param(dtype, marks=pytest.mark.support(feature=f"half types, {name}"))
+        for name, dtype in {"float16": torch.float16, "bfloat16": torch.bfloat16}.items()
+    ],
+)
+def test_half_types_are_rounded_in_single_precision(dtype: torch.dtype) -> None:
+    weight = images().to(dtype)
+    low, high = weight.float().aminmax()
+    wanted = torch.fake_quantize_per_tensor_affine(weight.float() - low, float(high - low) / 31, 0, 0, 31) + low
+    assert torch.equal(MinMaxWeight(5)(weight), wanted.to(dtype))
+    half, single = network(torch.float32).to(dtype), network(torch.float32)
+    torch.testing.assert_close(half(weight).float(), single(images().float()), rtol=0, atol=0.05)
+
+
+@pytest.mark.support(feature="autocast, bfloat16")
+def test_autocast_leaves_the_levels_of_weights_alone() -> None:
+    net, x = network(torch.float32), images().float()
+    plain, wanted = net(x), net.linear.weight
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(net.linear.weight, wanted)
+        logits = net(x)
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits.float(), plain, rtol=0, atol=0.05)
+
+
+COMPUTED = "has a weight that is computed from others, has no values yet or is not real."
+REFUSED: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
+    "pickle": (
+        lambda: pickle.dumps(network()), RuntimeError,
+        "Serialization of parametrized modules is only supported through state_dict().",
+    ),
+    "torch.fx.symbolic_trace": (
+        lambda: torch.fx.symbolic_trace(network()), torch.fx.proxy.TraceError,
+        "symbolically traced variables cannot be used as inputs to control flow",
+    ),
+    "vmap, in training": (
+        lambda: vmap(network())(images()[:, None]), RuntimeError,
+        "vmap: inplace arithmetic(self, *extra_args) is not possible",
+    ),
+    "channels cut, before the bits are taken away": (
+        lambda: keep_channels(network(), {"features.0.conv": [0]}, images()[:1]), ValueError,
+        "features.0.conv.weight must be a floating-point parameter.",
+    ),
+    "computed weights, by weight norm": (
+        lambda: quantize_network(nn.Sequential(parametrizations.weight_norm(nn.Linear(2, 2))), {"0": 4}), ValueError,
+        f"'0' (ParametrizedLinear) {COMPUTED}",
+    ),
+    "computed weights, by torch.nn.utils.prune": (
+        lambda: quantize_network(nn.Sequential(prune.identity(nn.Linear(2, 2), "weight")), {"0": 4}), ValueError,
+        f"'0' (Linear) {COMPUTED}",
+    ),
+    "lazy layers": (
+        lambda: quantize_network(nn.Sequential(nn.LazyLinear(2)), {"0": 4}), ValueError,
+        f"'0' (LazyLinear) {COMPUTED}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [pytest.param(*row, id=k, marks=pytest.mark.support(feature=k, refused=row[2])) for k, row in REFUSED.items()],
+)
+def test_what_is_refused(call: Callable[[], object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        call()
