@@ -37,6 +37,8 @@ def supported_bits(bits: int) -> int:
     --------
     >>> [supported_bits(bits) for bits in (1, 2, 3, 5, 16)]
     [2, 2, 4, 8, 16]
+    >>> PIM_45NM[supported_bits(3)]
+    1.6968e-14
     """
     wanted = whole("bits", bits, 1, max(PIM_45NM))
     return min(width for width in PIM_45NM if width >= wanted)
