@@ -50,7 +50,8 @@ def min_max_quantize(x: Tensor, bits: int, low: Tensor | float, high: Tensor | f
     wide = _wide(x)
     ends = (end if isinstance(end, Tensor) else wide.new_full((), end) for end in (low, high))
     low, high = (end.detach().to(wide) for end in ends)
-    return _nearest(wide.clamp(low, high), whole("bits", bits, 1, MOST_BITS), low, high).to(x.dtype)
+    above = _nearest(wide.clamp(low, high) - low, whole("bits", bits, 1, MOST_BITS), high - low)
+    return (above + low).to(x.dtype)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -60,11 +61,11 @@ def _wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _nearest(x: Tensor, bits: int, low: Tensor | float, high: Tensor) -> Tensor:
-    """Round values of the range to levels; in the gradient this is the identity."""
-    most, span = 2**bits - 1, high - low
-    step = torch.where(span >= 0, (span / most).clamp(min=torch.finfo(x.dtype).tiny), torch.nan)  # one value: no 0 / 0
-    levels = (x.detach() - low).div_(step).round_().mul_(step).add_(low)
+def _nearest(x: Tensor, bits: int, span: Tensor) -> Tensor:
+    """Round values between 0 and the span to levels; in the gradient this is the identity."""
+    step = (span / (2**bits - 1)).clamp(min=torch.finfo(x.dtype).tiny)  # of one value: no 0 / 0
+    step = torch.where(span >= 0, step, torch.nan)
+    levels = (x.detach() / step).round_().mul_(step)
     return (x - x.detach()).add_(levels)
 
 
@@ -115,7 +116,7 @@ class MinMaxWeight(_Quantizer):
         wide = _wide(weight)
         axes = tuple(range(1 if self.per_channel else 0, wide.ndim))
         low, high = wide.detach().amin(axes, keepdim=True), wide.detach().amax(axes, keepdim=True)  # (C or 1, 1, ...)
-        return _nearest(wide, self.bits, low, high).to(weight.dtype)
+        return (_nearest(wide - low, self.bits, high - low) + low).to(weight.dtype)
 
 
 class QuantizedReLU(_Quantizer):
@@ -151,7 +152,7 @@ class QuantizedReLU(_Quantizer):
         wide = _wide(active)
         high = wide.detach().amax()
         self._follow(high)
-        return _nearest(wide, self.bits, 0.0, high).to(active.dtype)
+        return _nearest(wide, self.bits, high).to(active.dtype)
 
     @torch.no_grad()
     def _follow(self, high: Tensor) -> None:
