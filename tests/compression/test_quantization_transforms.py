@@ -45,6 +45,7 @@ def trained(wrap: Callable[[nn.Module], Call]) -> list[Tensor]:
     """Take a plain step and one that is transformed; return logits, gradients, running ranges, and what comes of it."""
     net = network()
     net(images(1))
+    assert {tensor.dtype for tensor in (*net.parameters(), *net.buffers())} == {torch.float64}
     call = wrap(net)
     x = images().requires_grad_()  # which a reentrant checkpoint needs
     logits = call(x)
@@ -136,7 +137,8 @@ def test_an_evaluation_is_that_of_a_plain_run(wrap: Callable[[nn.Module], Call])
 
 @pytest.mark.support(feature="fake tensors, on the meta device")
 def test_shapes_are_known_without_values() -> None:
-    for net in (network().to("meta"), network().to("meta").eval()):
+    plain = FAMILY.build(FAMILY.widths).double().to("meta")
+    for net in (network().to("meta"), network().to("meta").eval(), quantize_network(plain, BITS)):
         assert net(images().to("meta")).shape == (6, 3)
 
 

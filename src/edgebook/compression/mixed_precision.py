@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
@@ -56,12 +57,13 @@ def quantize_network(model: nn.Module, bits: Mapping[str, int], *, per_channel: 
             raise ValueError(f"The model has no module named {name!r}.")
         if objection := _objection(name, modules[name]):
             raise ValueError(f"{name!r} ({type(modules[name]).__name__}) {objection}.")
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(()))  # type and place of ranges
     for name, width in bits.items():
         module = modules[name]
         if isinstance(module, QuantizedReLU):
             module.bits = int(width)
         elif isinstance(module, nn.ReLU):
-            _replace(model, module, QuantizedReLU(width, module))
+            _replace(model, module, QuantizedReLU(width, module).to(like))
         elif quantizer := _quantizer(module):
             quantizer.bits, quantizer.per_channel = int(width), per_channel
         else:
