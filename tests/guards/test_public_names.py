@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "crossbar.Layout(cell_bits)",
     },
     "wanted by papers to come: mixed precision, continual learning": {
-        "measure.layer_energy(bits)", "federated.train_locally(loss)",
+        "compression.quantize_network(per_channel)", "measure.layer_energy(bits)", "federated.train_locally(loss)",
         "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
     },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
