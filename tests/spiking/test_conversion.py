@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -113,23 +114,30 @@ def test_a_constant_current_gives_its_rate_to_within_one_spike(current: int, uni
         assert abs(fired * units - min(reached, steps * units)) <= units  # the rate less clip(I / theta), times T theta
 
 
-def test_two_layers_by_hand() -> None:
-    """Input spikes 1, 0, 1, 1 and a weight of 2 give currents 2, 0, 2, 2, and so on: see the comments."""
+INPUTS = torch.tensor([1.0, 0.0, 1.0, 1.0]).reshape(4, 1, 1)  # (T, B, 1)
+
+
+def by_hand() -> nn.Sequential:
     net = nn.Sequential(
         nn.Linear(1, 2, bias=False), LIF(**COUNTING), nn.Linear(2, 1, bias=False), LIF(**COUNTING), nn.Linear(1, 1)
     )
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([[2.0], [1.0]]))
         net[2].weight.copy_(torch.tensor([[3.0, 5.0]]))
-    inputs = torch.tensor([1.0, 0.0, 1.0, 1.0]).reshape(4, 1, 1)  # (T, B, 1)
+    return net
+
+
+def test_two_layers_by_hand() -> None:
+    """Input spikes 1, 0, 1, 1 and a weight of 2 give currents 2, 0, 2, 2, and so on: see the comments."""
+    net = by_hand()
     # First layer, threshold 2: the first neuron holds 2, 2, 4, 4 and fires at the last two steps, for it must exceed 2;
     # the second holds 1, 1, 2, 3 and fires at the last.
-    assert net[:2](inputs).sum() == 5  # at the threshold of 1 that they have before
+    assert net[:2](INPUTS).sum() == 5  # at the threshold of 1 that they have before
     # Second layer: currents 0, 0, 3 and 3 + 5, so that its threshold is 8.
-    assert balance_thresholds(net, inputs) == [2.0, 8.0]
-    assert net[:2](inputs).flatten(1).tolist() == [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
+    assert balance_thresholds(net, INPUTS) == [2.0, 8.0]
+    assert net[:2](INPUTS).flatten(1).tolist() == [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
     # It holds 0, 0, 3, 11 and fires once.
-    assert net[:4](inputs).flatten().tolist() == [0.0, 0.0, 0.0, 1.0]
+    assert net[:4](INPUTS).flatten().tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
 def as_released(net: SpikingNetwork, spikes: Tensor) -> list[float]:
@@ -170,9 +178,10 @@ def test_thresholds_are_those_of_a_run_for_each_layer_step_by_step() -> None:
     assert len(set(found)) == 3
 
 
-@pytest.mark.parametrize(("percentile", "scale"), [(100.0, 0.7), (99.9, 1.0), (90.0, 2.0), (60.0, 1.0)])
+@pytest.mark.parametrize(("percentile", "scale"), [(100.0, 0.7), (99.9, 1.0), (90.0, 2.0), (75.0, 1.0)])
 def test_a_percentile_of_all_currents_and_a_scale(percentile: float, scale: float) -> None:
-    net, x = nn.Sequential(nn.Linear(3, 5), LIF(**COUNTING)).double(), drawn(7, 11, 3)
+    with SeededDraws(0):
+        net, x = nn.Sequential(nn.Linear(3, 5), LIF(**COUNTING)).double(), drawn(7, 11, 3)
     currents = net[0](x).detach().numpy()
     wanted = scale * np.percentile(currents, percentile, method="inverted_cdf")
     assert balance_thresholds(net, x, percentile=percentile, scale=scale) == [wanted]
@@ -362,16 +371,19 @@ def test_thresholds_are_balanced_under_autocast() -> None:
     assert found[0] == float(half.max())
 
 
-STATE = "the state is of a neuron with threshold="
+STATE = (
+    "the state is of a neuron with threshold=2.0, and this one has threshold=1.0; dict(state) holds the tensors alone."
+)
 
 
 @pytest.mark.support(
     kernel="spiking networks", on="network", feature="state_dict, of a network with other thresholds", refused=STATE
 )
 def test_a_state_with_other_thresholds_is_refused_and_its_tensors_alone_are_not() -> None:
-    net, fresh = network(seed=2), network()
-    balance_thresholds(net, spikes_of(drawn(3, 2, 8, 8)))
-    with pytest.raises(RuntimeError, match=STATE):
+    net, fresh = by_hand(), by_hand()
+    balance_thresholds(net, INPUTS)
+    with pytest.raises(RuntimeError, match=re.escape(f"1: {STATE}")):
         fresh.load_state_dict(net.state_dict())
     fresh.load_state_dict(dict(net.state_dict()))
-    without_spikes(network()).load_state_dict(net.state_dict())
+    assert thresholds_of(fresh) == [1.0, 1.0]
+    without_spikes(by_hand()).load_state_dict(net.state_dict())

@@ -171,7 +171,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "no floor": (lambda: dirichlet_targets(torch.eye(2), torch.zeros(1).long(), chance(), floor=0), "floor must be"),
     "a label too large": (lambda: dirichlet_targets(torch.eye(2), torch.tensor([2]), chance()), "from 0 to 1"),
     "a label below zero": (lambda: dirichlet_targets(torch.eye(2), torch.tensor([-1]), chance()), "from 0 to 1"),
-    "labels of floats": (lambda: dirichlet_targets(torch.eye(2), torch.zeros(2), chance()), "whole numbers"),
+    "labels of floats": (lambda: dirichlet_targets(torch.eye(2), torch.zeros(2), chance()), "int64 numbers"),
     "steps": (lambda: impressions(linear, TARGETS, START, steps=-1, lr=1.0), "steps must be at least 0"),
     "no rate": (lambda: impressions(linear, TARGETS, START, steps=1, lr=0.0), "lr must be a finite number above 0"),
     "cold": (lambda: impressions(linear, TARGETS, START, steps=1, lr=1.0, temperature=0.0), "temperature must be"),

@@ -8,9 +8,9 @@ be active if it were divided by the threshold and could not exceed 1. Thresholds
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,7 @@ def balance_thresholds(
     before = [(neuron, neuron.convention) for neuron in neurons.values()]
     found: dict[str, float] = {}
 
-    def balance(name: str) -> Any:
+    def balance(name: str) -> Callable[..., None]:
         def hook(neuron: LIF, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
             if name in found:
                 raise ValueError(

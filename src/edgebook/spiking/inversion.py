@@ -235,9 +235,8 @@ def _checked(outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _check_labels(labels: Tensor, classes: int) -> None:
-    whole_numbers = labels.ndim == 1 and labels.dtype in (torch.int64, torch.int32)
-    if not whole_numbers or not bool(((labels >= 0) & (labels < classes)).all()):
-        raise ValueError(f"labels must be a row of whole numbers from 0 to {classes - 1}, got {labels!r}.")
+    if labels.ndim != 1 or labels.dtype != torch.int64 or not bool(((labels >= 0) & (labels < classes)).all()):
+        raise ValueError(f"labels must be a row of int64 numbers from 0 to {classes - 1}, got {labels!r}.")
 
 
 def _check_above_zero(**numbers: float) -> None:
