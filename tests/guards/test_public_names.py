@@ -52,6 +52,11 @@ ALLOWED: dict[str, set[str]] = {
         "compression.quantize_network(per_channel)", "measure.layer_energy(bits)", "federated.train_locally(loss)",
         "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
     },
+    "wanted by a paper to come: conversion without data": {
+        "spiking.balance_thresholds(percentile)", "spiking.balance_thresholds(scale)",
+        "spiking.dirichlet_targets(floor)", "spiking.impressions(temperature)", "spiking.class_images(sigma)",
+        "spiking.class_images(blur_every)", "spiking.class_images(decay)",
+    },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
     "what another language model asks for": {
