@@ -62,7 +62,6 @@ ALLOWED: dict[str, set[str]] = {
     "what another language model asks for": {
         "decoding.generate(stop)", "decoding.trace(stop)", "decoding.HuggingFaceModel(vocabulary)",
     },
-    "a setting of the protocol that its clock must know": {"decoding.replay(threshold)"},
 }  # fmt: skip
 
 

@@ -40,7 +40,8 @@ papers:
 
 @pytest.fixture
 def sound(checkout):
-    text = ("# Toy {cite}`someone2020`", 'ledger.cards(shown.record, "A-1", "A-2")', "# So far", "## The end", "assert seeds")
+    cards = 'ledger.cards(shown.record, "A-1", "A-2")'
+    text = ("# Toy {cite}`someone2020`", cards, "# So far", "# The end", "assert seeds")
     checkout.notebook("notebooks/toy.ipynb", *text, last="remove-cell")
     checkout.notebook("book/data.ipynb", "# The data")
     checkout.write("notebooks/tiers.yml", "toy: {quick: {seeds: 1}, full: {seeds: 8}, paper: {seeds: 5}}\n")
