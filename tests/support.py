@@ -25,6 +25,7 @@ KERNELS = (
     "crossbar solver",
     "held masks",
     "cut networks",
+    "thresholds",
     "density meter",
     "counts of operations",
 )
