@@ -36,7 +36,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def layer_of(per: str) -> Thresholds:
-    layer = Thresholds((CHANNELS, SIDE, SIDE), per=per)
+    layer = Thresholds((CHANNELS, SIDE, SIDE) if per == "neuron" else (CHANNELS, 1, 1))
     with torch.no_grad():
         layer.t.copy_(draw(*layer.t.shape, seed=3) / 3)
     return layer
@@ -225,7 +225,7 @@ def _(layer: nn.Module, y: Tensor) -> Pair:
 
 @feature("state_dict")
 def _(layer: nn.Module, y: Tensor) -> Pair:
-    file, other = io.BytesIO(), Thresholds((CHANNELS, SIDE, SIDE), per="channel" if layer.t.shape[1] == 1 else "neuron")
+    file, other = io.BytesIO(), Thresholds(layer.t.shape)
     torch.save(layer.state_dict(), file)
     file.seek(0)
     assert not any(other.load_state_dict(torch.load(file, weights_only=True)))

@@ -208,9 +208,8 @@ REFUSED: list[tuple[Callable[[Tensor, Tensor], object], str]] = [
     (lambda y, t: threshold(y, t, window=0), WINDOW + "0."),
     (lambda y, t: threshold(y, t, window=torch.nan), WINDOW + "nan."),
     (lambda y, t: Thresholds((3,), window=True), WINDOW + "True."),
-    (lambda y, t: Thresholds((3,), per="layer"), "per must be one of neuron, channel, got 'layer'."),
+    (lambda y, t: with_thresholds(nn.ReLU(), [], y, per="layer"), "per must be one of neuron, channel, got 'layer'."),
     (lambda y, t: Thresholds((3.5,)), "A length of a sample must be a whole number, got 3.5."),
-    (lambda y, t: Thresholds(()), "shape must have an axis of channels."),
     (lambda y, t: threshold_penalty(nn.ReLU()), "The model has no layer of thresholds."),
     (lambda y, t: threshold_penalty(Thresholds((3,)), sign=0), "sign must be 1 or -1, got 0."),
 ]
@@ -225,7 +224,7 @@ def test_what_does_not_fit_is_refused(call: Callable[[Tensor, Tensor], object], 
 
 
 def test_the_penalty_is_a_mean_and_its_sign_turns_it() -> None:
-    net = nn.Sequential(Thresholds((3,)), Thresholds((2, 2, 2), per="channel"))
+    net = nn.Sequential(Thresholds((3,)), Thresholds((2, 1, 1)))
     with torch.no_grad():
         net[0].t.copy_(torch.tensor([1.0, 2.0, 3.0]))
     values = np.array([1.0, 2, 3, 0, 0])

@@ -52,6 +52,15 @@ ALLOWED: dict[str, set[str]] = {
         "measure.layer_energy(bits)", "federated.train_locally(loss)",
         "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
     },
+    "wanted by papers to come: thresholds for many tasks": {
+        "compression.threshold(window)", "compression.threshold(full)", "compression.Thresholds(window)",
+        "compression.Thresholds(full)", "compression.with_thresholds(per)", "compression.with_thresholds(window)",
+        "compression.with_thresholds(full)", "compression.threshold_penalty(sign)",
+        "measure.inference_traffic(threshold_loads)", "measure.inference_traffic(zeros_in)",
+        "measure.inference_traffic(zeros_out)", "measure.inference_traffic(array)", "measure.SystolicArray(pes)",
+        "measure.SystolicArray(cache_words)", "measure.SystolicArray(reuse)", "measure.SystolicArray(words_a_cycle)",
+        "measure.SystolicArray(energies)",
+    },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
     "what another language model asks for": {

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from edgebook.measure import LayerCost, SystolicArray, Traffic, inference_traffic, layer_costs, layer_traffic
+from edgebook.measure import LayerCost, SystolicArray, Traffic, inference_traffic, layer_costs
 
 SMALL = SystolicArray(pes=4, cache_words=40, reuse=2, words_a_cycle=2)
 
@@ -102,7 +102,7 @@ def test_a_network_of_two_layers_is_counted_as_a_walk_over_words_counts_it(
     images = len(tasks)
     for place, (layer, walked) in enumerate(zip(layers, found, strict=True)):
         own = {name: values[place] for name, values in given_.items()}
-        assert layer_traffic(layer.cost, images=images, array=SMALL, **own) == pytest.approx(walked)
+        assert inference_traffic([layer.cost], images=images, array=SMALL, **own) == pytest.approx(walked)
     total = inference_traffic([layer.cost for layer in layers], images=images, array=SMALL, **given_)
     assert total == pytest.approx([sum(level) for level in zip(*found, strict=True)])
 
@@ -116,7 +116,7 @@ def test_the_walk_goes_over_the_words_that_layer_costs_counts() -> None:
 def test_a_layer_that_the_cache_does_not_hold_reads_its_inputs_once_for_each_group() -> None:
     cost = LayerCost(macs=1000, weights=100, inputs=10, outputs=10)
     arrays = [SystolicArray(cache_words=words) for words in (100, 99, 50, 33)]
-    drams = [layer_traffic(cost, images=2, weight_loads=1, array=array).dram for array in arrays]
+    drams = [inference_traffic([cost], images=2, weight_loads=1, array=array).dram for array in arrays]
     assert drams == [100 + 2 * (10 * groups + 10) for groups in (1, 2, 2, 4)]
 
 
@@ -129,7 +129,7 @@ def test_energy_is_the_sum_of_accesses_at_their_prices() -> None:
 def test_cycles_are_those_of_the_slower_of_products_and_memory() -> None:
     cost = LayerCost(macs=8000, weights=10, inputs=10, outputs=10)
     arrays = [SystolicArray(words_a_cycle=words) for words in (1, 30)]
-    cycles = [layer_traffic(cost, images=1, weight_loads=1, array=array).cycles for array in arrays]
+    cycles = [inference_traffic([cost], images=1, weight_loads=1, array=array).cycles for array in arrays]
     assert cycles == [30, 8000 / 1024]
 
 

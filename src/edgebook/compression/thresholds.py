@@ -26,31 +26,25 @@ class Thresholds(nn.Module):
 
     Parameters
     ----------
-    shape : sequence of int, that of one sample, channels first: (C, H, W)
-    per : {"neuron", "channel"}, whether each neuron has a threshold, or each channel one for all its places
+    shape : sequence of int, of the thresholds: that of one sample (C, H, W), or (C, 1, 1) for one in each channel
     window, full : float, bool, as for `threshold`
 
     Raises
     ------
     ValueError
-        A shape without channels or of no whole numbers, another word for `per`, or a window as for `threshold`.
+        A shape of other than whole numbers above 0, or a window as for `threshold`.
 
     Examples
     --------
-    >>> layer = Thresholds((2, 4, 4), per="channel")
-    >>> layer.t.shape, bool((layer(torch.ones(3, 2, 4, 4)) == 1).all())
-    (torch.Size([2, 1, 1]), True)
+    >>> layer = Thresholds((2, 1, 1))
+    >>> bool((layer(torch.ones(3, 2, 4, 4)) == 1).all())
+    True
     """
 
-    def __init__(self, shape: Sequence[int], *, per: Per = "neuron", window: float = 1.0, full: bool = True) -> None:
+    def __init__(self, shape: Sequence[int], *, window: float = 1.0, full: bool = True) -> None:
         super().__init__()
-        if per not in get_args(Per):
-            raise ValueError(f"per must be one of {', '.join(get_args(Per))}, got {per!r}.")
-        shape = [whole("A length of a sample", length) for length in shape]
-        if not shape:
-            raise ValueError("shape must have an axis of channels.")
-        self.window, self.full = checked_window(window), full
-        self.t = nn.Parameter(torch.zeros(shape if per == "neuron" else [shape[0]] + [1] * (len(shape) - 1)))
+        self.window, self.full = checked_window(window), bool(full)
+        self.t = nn.Parameter(torch.zeros([whole("A length of a sample", length) for length in shape]))
 
     def forward(self, y: Tensor) -> Tensor:
         """Return what of pre-activations (N, C, ...) reaches its threshold, and 0 elsewhere."""
@@ -81,7 +75,8 @@ def with_thresholds(
     model : torch.nn.Module, the parent
     names : iterable of str, its ReLUs, such as those of an `Architecture`'s ``activations``
     example : Tensor, an input (1, C, H, W) that tells the shape of each layer; that of images to come
-    per, window, full : as for `Thresholds`
+    per : {"neuron", "channel"}, whether each neuron has a threshold, or each channel one for all its places
+    window, full : float, bool, as for `threshold`
 
     Returns
     -------
@@ -90,8 +85,8 @@ def with_thresholds(
     Raises
     ------
     ValueError
-        A lazy layer that has not run, a name that is no ReLU of the model, one that does not run exactly once in a
-        pass, or a buffer that changes in training mode nevertheless; and as for `Thresholds`.
+        Another word for `per`, a lazy layer that has not run, a name that is no ReLU of the model, one that does not
+        run exactly once in a pass, or a buffer that changes in training mode nevertheless; and as for `Thresholds`.
 
     Examples
     --------
@@ -101,6 +96,8 @@ def with_thresholds(
     >>> [name for name, parameter in child.named_parameters() if parameter.requires_grad]
     ['1.t', '3.weight', '3.bias']
     """
+    if per not in get_args(Per):
+        raise ValueError(f"per must be one of {', '.join(get_args(Per))}, got {per!r}.")
     if lazy := [name for name, parameter in model.named_parameters() if is_lazy(parameter)]:
         raise ValueError(f"{', '.join(lazy)} has no values yet: a lazy layer must have run.")
     child, names = copy.deepcopy(model).requires_grad_(False), tuple(names)
@@ -114,7 +111,9 @@ def with_thresholds(
     for name, outputs in runs.items():
         if len(outputs) != 1:
             raise ValueError(f"{name} runs {len(outputs)} times in a pass, and thresholds belong to one place.")
-        layer = Thresholds(outputs[0].shape[1:], per=per, window=window, full=full)
+        sample = tuple(outputs[0].shape[1:])  # (C, ...)
+        own = sample if per == "neuron" else sample[:1] + (1,) * len(sample[1:])
+        layer = Thresholds(own, window=window, full=full)
         child.set_submodule(name, layer.to(outputs[0]).train(relus[name].training))
     if moving := _moving(child, example):
         raise ValueError(f"{', '.join(moving)} changes in training mode, and thresholds want a frozen network.")

@@ -1,4 +1,4 @@
 from edgebook.measure.attacks import fgsm, pgd
 from edgebook.measure.energy import ENERGY_45NM, OperationEnergy, arithmetic_energy, layer_energy, network_energy
 from edgebook.measure.operations import LayerCost, Phase, count_macs, count_parameters, layer_costs, training_complexity
-from edgebook.measure.systolic import SystolicArray, Traffic, inference_traffic, layer_traffic
+from edgebook.measure.systolic import SystolicArray, Traffic, inference_traffic

@@ -86,55 +86,6 @@ class SystolicArray:
 _USUAL = SystolicArray()
 
 
-def layer_traffic(
-    cost: LayerCost,
-    *,
-    images: int,
-    weight_loads: int,
-    threshold_loads: int = 0,
-    zeros_in: float = 0.0,
-    zeros_out: float = 0.0,
-    array: SystolicArray = _USUAL,
-) -> Traffic:
-    """Count what one layer costs for a batch of images; the formulas are those of this module.
-
-    Parameters
-    ----------
-    cost : LayerCost, counts of the layer for one image
-    images : int, in the batch
-    weight_loads, threshold_loads : int, how often they are fetched for the batch: with each change of the task, if each
-        has its own; a layer of which no thresholds are fetched has none
-    zeros_in, zeros_out : float, share of its inputs and outputs that are 0 and skipped; 0 where none is skipped
-    array : SystolicArray
-
-    Returns
-    -------
-    Traffic
-
-    Raises
-    ------
-    ValueError
-        Shares outside [0, 1], or counts that are no whole numbers or too small.
-
-    Examples
-    --------
-    >>> cost = LayerCost(macs=200, weights=200, inputs=20, outputs=10)
-    >>> layer_traffic(cost, images=3, weight_loads=1, threshold_loads=3, zeros_in=0.5).dram
-    290.0
-    """
-    images, loads = whole("images", images), whole("weight_loads", weight_loads, 0)
-    own = whole("threshold_loads", threshold_loads, 0)
-    for name, share in (("zeros_in", zeros_in), ("zeros_out", zeros_out)):
-        if not (isinstance(share, Real) and 0 <= share <= 1):
-            raise ValueError(f"{name} must be a share from 0 to 1, got {share!r}.")
-    groups = math.ceil(cost.weights / array.cache_words)
-    read, written = groups * (1 - zeros_in) * cost.inputs, (1 - zeros_out) * cost.outputs
-    dram = loads * cost.weights + own * cost.outputs + images * (read + written)
-    macs, compared = images * (1 - zeros_in) * cost.macs, images * cost.outputs * (own > 0)
-    cache = 2 * macs / array.reuse + images * cost.outputs + compared
-    return Traffic(dram, cache, 3 * macs, macs, compared, max(macs / array.pes, dram / array.words_a_cycle))
-
-
 def inference_traffic(
     costs: Iterable[LayerCost],
     *,
@@ -145,13 +96,17 @@ def inference_traffic(
     zeros_out: float | Sequence[float] = 0.0,
     array: SystolicArray = _USUAL,
 ) -> Traffic:
-    """Count what a network costs for a batch of images, layer after layer.
+    """Count what a batch of images costs, layer after layer; the formulas are those of this module.
+
+    Each of the four that follow `images` is one number for all layers, or one for each.
 
     Parameters
     ----------
-    costs : iterable of LayerCost, such as the values of `layer_costs`
+    costs : iterable of LayerCost, counts for one image, such as the values of `layer_costs`
     images : int, in the batch
-    weight_loads, threshold_loads, zeros_in, zeros_out : as for `layer_traffic`, one for all layers or one for each
+    weight_loads, threshold_loads : int, how often they are fetched for the batch: with each change of the task, if each
+        has its own; a layer of which no thresholds are fetched has none
+    zeros_in, zeros_out : float, share of inputs and outputs that are 0 and skipped; 0 where none is skipped
     array : SystolicArray
 
     Returns
@@ -161,7 +116,7 @@ def inference_traffic(
     Raises
     ------
     ValueError
-        Not one value for each layer, no layer, or as for `layer_traffic`.
+        Shares outside [0, 1], counts that are no whole numbers or too small, no layer, or not one value for each.
 
     Examples
     --------
@@ -185,7 +140,30 @@ def inference_traffic(
         if len(given[name]) != len(costs):
             raise ValueError(f"{name} must be one value for each of {len(costs)} layers, got {len(given[name])}.")
     layers = [
-        layer_traffic(cost, images=images, array=array, **dict(zip(given, each, strict=True)))
+        _layer(cost, images=images, array=array, **dict(zip(given, each, strict=True)))
         for cost, *each in zip(costs, *given.values(), strict=True)
     ]
     return Traffic(*map(sum, zip(*layers, strict=True)))
+
+
+def _layer(
+    cost: LayerCost,
+    *,
+    images: int,
+    weight_loads: int,
+    threshold_loads: int,
+    zeros_in: float,
+    zeros_out: float,
+    array: SystolicArray,
+) -> Traffic:
+    images, loads = whole("images", images), whole("weight_loads", weight_loads, 0)
+    own = whole("threshold_loads", threshold_loads, 0)
+    for name, share in (("zeros_in", zeros_in), ("zeros_out", zeros_out)):
+        if not (isinstance(share, Real) and 0 <= share <= 1):
+            raise ValueError(f"{name} must be a share from 0 to 1, got {share!r}.")
+    groups = math.ceil(cost.weights / array.cache_words)
+    read, written = groups * (1 - zeros_in) * cost.inputs, (1 - zeros_out) * cost.outputs
+    dram = loads * cost.weights + own * cost.outputs + images * (read + written)
+    macs, compared = images * (1 - zeros_in) * cost.macs, images * cost.outputs * (own > 0)
+    cache = 2 * macs / array.reuse + images * cost.outputs + compared
+    return Traffic(dram, cache, 3 * macs, macs, compared, max(macs / array.pes, dram / array.words_a_cycle))
