@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from edgebook.networks.memory import NUMPY, blank, layout
-from edgebook.networks.operators import LIBRARY, Node, below_autograd, define, differentiable
+from edgebook.networks.operators import Node, below_autograd, cast_up, differentiable
 
 
 def threshold(y: Tensor, t: Tensor, *, window: float = 1.0, full: bool = True) -> Tensor:
@@ -220,19 +220,17 @@ def _in_front(t: Tensor, dim: int | None, size: int, y: Tensor) -> Tensor:
     return t.view(size, *(1,) * (y.ndim - 1 - t.ndim), *t.shape[1:]) if t.ndim < y.ndim - 1 else t
 
 
-_THRESHOLD = define(
+_THRESHOLD = cast_up(
     "where_reached(Tensor y, Tensor t, float window, bool full) -> Tensor",
     kernel=_forward,
     fake=lambda y, t, *_: (_check(y, t, y.shape, t.shape), blank(y))[1],
     autograd=differentiable(_Step),
     vmap=_mapped,
 )
-_THRESHOLD_BACKWARD = define(
+_THRESHOLD_BACKWARD = cast_up(
     "where_reached_backward(Tensor grad, Tensor y, Tensor t, float window, bool full, bool wanted) -> (Tensor, Tensor)",
     kernel=_backward,
     fake=lambda _, y, t, *rest: (blank(y) if rest[-1] else y.new_empty(0), t.new_empty(t.shape)),
     autograd=differentiable(_Slope),
     vmap=_mapped_backward,
 )
-for _device in ("cpu", "cuda"):  # under autocast, halves are cast up
-    torch.library.register_autocast("edgebook::where_reached", _device, torch.float32, lib=LIBRARY)
