@@ -25,6 +25,7 @@ KERNELS = (
     "crossbar solver",
     "held masks",
     "cut networks",
+    "quantised networks",
     "thresholds",
     "density meter",
     "counts of operations",
