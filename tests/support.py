@@ -26,6 +26,7 @@ KERNELS = (
     "held masks",
     "cut networks",
     "quantised networks",
+    "thresholds",
     "density meter",
     "counts of operations",
 )
