@@ -1,0 +1,188 @@
+r"""Scores of untrained spiking networks: how differently they spike for different images.
+
+For a layer of N neurons at one step, with patterns :math:`p_i \in \{0, 1\}^N` of the images and their rates
+:math:`r_i`, the Hamming distance is :math:`d_{ij} = \sum_k |p_{ik} - p_{jk}|`, and by chance one would expect
+:math:`N e_{ij}` with :math:`e_{ij} = r_i (1 - r_j) + (1 - r_i) r_j`. The score is :math:`\log |\det K|`, where `K` is the
+mean over layers and steps of
+
+============== =========================================================================
+kind           :math:`K_{ij}`
+============== =========================================================================
+`hd`           :math:`N - d_{ij}`, as of networks without spikes
+`sahd-first`   :math:`N - d_{ij} / (2 e_{ij} + 0.002)`, the first release of the code
+`sahd`         :math:`N - d_{ij} / (2 N e_{ij} + 0.002)`, the final one
+============== =========================================================================
+
+The first release weighs layers by their size. In the final one the images differ by fractions of a neuron, so that one
+huge eigenvalue stands beside n - 1 small ones: the determinant needs double precision. For independent patterns it is
+about :math:`(n - 1) \log \frac12 + \log(n N)`.
+
+Source: Kim et al., *Neural Architecture Search for Spiking Neural Networks*, arXiv 2201.10355, and the two releases of
+its code; `hd` is of Mellor et al., *Neural Architecture Search without Training*, arXiv 2006.04647.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from edgebook.measure.watching import watched
+from edgebook.spiking.leaky import LeakyLoop
+from edgebook.spiking.neuron.choice import one_of
+from edgebook.spiking.neuron.lif import LIF
+
+_EXACT = 2**24  # neurons up to which sums of single-precision zeros and ones are exact
+
+
+class Patterns(NamedTuple):
+    """What scores take of the patterns of n images, in double precision; perhaps of several steps, along T."""
+
+    distances: Tensor  #: (T, n, n) or (n, n), Hamming distances
+    chance: Tensor  #: alike, the share of neurons that would differ by chance
+    neurons: int  #: N
+
+
+# By kind, patterns to a kernel matrix (T, n, n) or (n, n).
+KINDS: Mapping[str, Callable[[Patterns], Tensor]] = MappingProxyType(
+    {
+        "hd": lambda p: p.neurons - p.distances,
+        "sahd-first": lambda p: p.neurons - 0.5 * p.distances / (p.chance + 1e-3),
+        "sahd": lambda p: p.neurons - 0.5 * p.distances / (p.neurons * p.chance + 1e-3),
+    }
+)
+
+
+def read_patterns(patterns: Tensor) -> Patterns:
+    """Return distances and what chance would give of patterns (T, n, N) or (n, N) of zeros and ones."""
+    found = "other numbers" if patterns.ndim > 1 and patterns.shape[-1] else f"the shape {tuple(patterns.shape)}"
+    if not found.startswith("other") or not bool(((patterns == 0) | (patterns == 1)).all()):
+        raise ValueError(f"Patterns must be zeros and ones (images, neurons), got {found}.")
+    neurons = patterns.shape[-1]
+    exact = patterns.to(torch.float32 if neurons <= _EXACT else torch.float64)
+    counts = exact.sum(-1, dtype=torch.float64)  # (T, n), spikes of each image
+    both = (exact @ exact.mT).double()  # (T, n, n), neurons that fire for both
+    one, other = counts.unsqueeze(-1), counts.unsqueeze(-2)
+    rate, less = counts / neurons, 1 - counts / neurons
+    chance = rate.unsqueeze(-1) * less.unsqueeze(-2) + less.unsqueeze(-1) * rate.unsqueeze(-2)
+    return Patterns(one + other - 2 * both, chance, neurons)
+
+
+def pattern_distances(patterns: Tensor) -> Tensor:
+    """Count in how many neurons the patterns of each two images differ, by one matrix product.
+
+    Parameters
+    ----------
+    patterns : Tensor, (n, N), spikes of N neurons for n images, 0 or 1, of any type
+
+    Returns
+    -------
+    Tensor, (n, n), float64, whole numbers
+
+    Raises
+    ------
+    ValueError
+        Patterns of another shape, without a neuron, or of other numbers.
+
+    Examples
+    --------
+    >>> pattern_distances(torch.tensor([[1, 0, 1], [0, 1, 1]]))
+    tensor([[0., 2.],
+            [2., 0.]], dtype=torch.float64)
+    """
+    return read_patterns(patterns).distances
+
+
+def pattern_kernel(patterns: Tensor, kind: str) -> Tensor:
+    """Return the matrix `K` of the patterns of one layer at one step.
+
+    Parameters
+    ----------
+    patterns : Tensor, (n, N), as in `pattern_distances`, with the same errors
+    kind : {"hd", "sahd-first", "sahd"}
+
+    Returns
+    -------
+    Tensor, (n, n), float64, with N on its diagonal
+
+    Examples
+    --------
+    >>> pattern_kernel(torch.tensor([[1, 0, 1], [0, 1, 1]]), "hd")
+    tensor([[3., 1.],
+            [1., 3.]], dtype=torch.float64)
+    """
+    one_of("kind", kind, tuple(KINDS))
+    return KINDS[kind](read_patterns(patterns))
+
+
+class Diversity(NamedTuple):
+    """How differently a network spikes for different images."""
+
+    scores: dict[str, float]  #: by kind
+    silent: tuple[str, ...]  #: the neurons that never fired: they tell no two images apart
+
+
+def diversity_score(
+    network: nn.Module, images: Tensor, *, kinds: Mapping[str, Callable[[Patterns], Tensor]] = KINDS
+) -> Diversity:
+    """Score a network by its spikes for a batch of images, all kinds from one forward pass.
+
+    A copy of the network runs in training mode, in which batch norms take the statistics of these images; the network
+    itself is left alone. A layer of neurons counts at each step as often as it runs.
+
+    Parameters
+    ----------
+    network : torch.nn.Module, with neurons in `LIF` or `LeakyLoop`, such as that of `cell_network` or `spiking_vgg`
+    images : Tensor, (n, C, H, W), what the network takes, at least two
+    kinds : mapping of str to callable, names to what makes a matrix (T, n, n) of `Patterns`
+
+    Returns
+    -------
+    Diversity
+
+    Raises
+    ------
+    ValueError
+        A network without neurons, or two images for which all neurons spike alike, so that the determinant is zero;
+        silent layers are named.
+
+    Examples
+    --------
+    >>> from edgebook.spiking import Cell, cell_network
+    >>> net = cell_network(Cell("0303 0030 2002 0200"), in_channels=3, classes=10, size=8, width=4, steps=3)
+    >>> found = diversity_score(net, torch.rand(6, 3, 8, 8))
+    >>> list(found.scores), found.silent
+    (['hd', 'sahd-first', 'sahd'], ())
+    """
+    twin = copy.deepcopy(network).train()
+    layers = {name: module for name, module in twin.named_modules() if isinstance(module, LIF | LeakyLoop)}
+    sums: dict[str, Tensor] = {}
+    runs, apart = 0, torch.zeros(())  # steps of all layers, and all distances (n, n)
+    silent = dict.fromkeys(layers)
+
+    def see(name: str, _: nn.Module, __: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+        nonlocal runs, apart
+        spikes = output if isinstance(output, Tensor) else output[0]
+        found = read_patterns(spikes.flatten(2))  # of (T, n, N)
+        for kind, kernel in kinds.items():
+            sums[kind] = sums.get(kind, 0) + kernel(found).sum(0)
+        runs, apart = runs + len(spikes), apart.to(spikes.device) + found.distances.sum(0)
+        if spikes.any():
+            silent.pop(name, None)
+
+    with torch.no_grad(), watched(layers, see):
+        twin(images)
+    if not runs:
+        raise ValueError("The network has no neurons of the types looked for, LIF and LeakyLoop.")
+    alike = (apart.fill_diagonal_(1) == 0).nonzero().tolist()  # pairs of images
+    if alike:
+        told = f"; silent: {', '.join(silent)}" if silent else ""
+        raise ValueError(
+            "Images {} and {} give the same spikes everywhere, and no score".format(*alike[0]) + f"{told}."
+        )
+    scores = {kind: float(torch.linalg.slogdet(total / runs).logabsdet) for kind, total in sums.items()}
+    return Diversity(scores, tuple(silent))
