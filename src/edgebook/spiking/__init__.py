@@ -1,15 +1,8 @@
 """Spiking networks: neurons over sequences, coding, batch norm, whole networks, their operations and information."""
 
 from edgebook.spiking.activity import LayerActivity, NetworkActivity, NeuronActivity, Operations
-from edgebook.spiking.cells import (
-    Cell,
-    cell_network,
-    feedback_cut,
-    random_cell,
-    repaired,
-    turned_forward,
-    without_feedback,
-)
+from edgebook.spiking.cell_networks import cell_network, feedback_cut
+from edgebook.spiking.cells import Cell, random_cell, repaired, turned_forward, without_feedback
 from edgebook.spiking.classifier import SpikingNetwork
 from edgebook.spiking.coded import CodedNetwork
 from edgebook.spiking.coding import direct_coding, poisson_coding

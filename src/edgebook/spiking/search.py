@@ -2,8 +2,8 @@ r"""Scores of untrained spiking networks: how differently they spike for differe
 
 For a layer of N neurons at one step, with patterns :math:`p_i \in \{0, 1\}^N` of the images and their rates
 :math:`r_i`, the Hamming distance is :math:`d_{ij} = \sum_k |p_{ik} - p_{jk}|`, and by chance one would expect
-:math:`N e_{ij}` with :math:`e_{ij} = r_i (1 - r_j) + (1 - r_i) r_j`. The score is :math:`\log |\det K|`, where `K` is the
-mean over layers and steps of
+:math:`N e_{ij}` with :math:`e_{ij} = r_i (1 - r_j) + (1 - r_i) r_j`. The score is :math:`\log |\det K|` with the mean
+over layers and steps of
 
 ============== =========================================================================
 kind           :math:`K_{ij}`

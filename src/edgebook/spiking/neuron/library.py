@@ -30,6 +30,20 @@ def define(schema: str, kernel: Operator, fake: Operator, autograd: Operator, vm
     return getattr(torch.ops.edgebook, name.partition("::")[2]).default
 
 
+def elementwise(schema: str, kernel: Operator, fake: Operator, autograd: Operator, vmap: Operator) -> Operator:
+    """Return a new operator as `define` does, which says of itself that it treats every number alike.
+
+    Whoever counts products of matrices then knows that there are none in it, although it takes several tensors.
+    """
+    name = f"edgebook::{schema.partition('(')[0]}"
+    LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.pointwise))
+    LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
+    LIBRARY.impl(name, autograd, "Autograd")
+    torch.library.register_fake(name, fake, lib=LIBRARY)
+    torch.library.register_vmap(name, vmap, lib=LIBRARY)
+    return getattr(torch.ops.edgebook, name.partition("::")[2]).default
+
+
 def differentiable(node: type[Node]) -> Operator:
     """Return what applies a node of the graph, at each level of nested transforms."""
 
