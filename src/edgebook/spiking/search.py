@@ -23,7 +23,6 @@ its code; `hd` is of Mellor et al., *Neural Architecture Search without Training
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -31,7 +30,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from edgebook.measure.watching import watched
+from edgebook.measure.watching import probed, watched
 from edgebook.spiking.leaky import LeakyLoop
 from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.lif import LIF
@@ -43,8 +42,14 @@ class Patterns(NamedTuple):
     """What scores take of the patterns of n images, in double precision; perhaps of several steps, along T."""
 
     distances: Tensor  #: (T, n, n) or (n, n), Hamming distances
-    chance: Tensor  #: alike, the share of neurons that would differ by chance
+    rates: Tensor  #: (T, n) or (n,), the share of neurons that fire
     neurons: int  #: N
+
+    @property
+    def chance(self) -> Tensor:
+        """The share of neurons that would differ by chance, of the shape of the distances."""
+        rate, quiet = self.rates.unsqueeze(-1), 1 - self.rates.unsqueeze(-1)  # (T, n, 1)
+        return rate * quiet.mT + quiet * rate.mT
 
 
 # By kind, patterns to a kernel matrix (T, n, n) or (n, n).
@@ -57,19 +62,21 @@ KINDS: Mapping[str, Callable[[Patterns], Tensor]] = MappingProxyType(
 )
 
 
-def read_patterns(patterns: Tensor) -> Patterns:
-    """Return distances and what chance would give of patterns (T, n, N) or (n, N) of zeros and ones."""
-    found = "other numbers" if patterns.ndim > 1 and patterns.shape[-1] else f"the shape {tuple(patterns.shape)}"
-    if not found.startswith("other") or not bool(((patterns == 0) | (patterns == 1)).all()):
-        raise ValueError(f"Patterns must be zeros and ones (images, neurons), got {found}.")
+def _read(patterns: Tensor) -> Patterns:
+    """Read patterns (T, n, N) or (n, N) by one product, that of how many neurons fire for both of two images."""
     neurons = patterns.shape[-1]
     exact = patterns.to(torch.float32 if neurons <= _EXACT else torch.float64)
-    counts = exact.sum(-1, dtype=torch.float64)  # (T, n), spikes of each image
-    both = (exact @ exact.mT).double()  # (T, n, n), neurons that fire for both
-    one, other = counts.unsqueeze(-1), counts.unsqueeze(-2)
-    rate, less = counts / neurons, 1 - counts / neurons
-    chance = rate.unsqueeze(-1) * less.unsqueeze(-2) + less.unsqueeze(-1) * rate.unsqueeze(-2)
-    return Patterns(one + other - 2 * both, chance, neurons)
+    both = (exact @ exact.mT).double()  # (T, n, n)
+    counts = both.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)  # (T, n, 1), spikes of each image
+    return Patterns(counts + counts.mT - 2 * both, counts.squeeze(-1) / neurons, neurons)
+
+
+def _checked(patterns: Tensor) -> Patterns:
+    shape = tuple(patterns.shape)
+    if len(shape) != 2 or 0 in shape or not bool(((patterns == 0) | (patterns == 1)).all()):
+        found = f"the shape {shape}" if len(shape) != 2 or 0 in shape else "other numbers"
+        raise ValueError(f"Patterns must be zeros and ones (images, neurons), got {found}.")
+    return _read(patterns)
 
 
 def pattern_distances(patterns: Tensor) -> Tensor:
@@ -94,7 +101,7 @@ def pattern_distances(patterns: Tensor) -> Tensor:
     tensor([[0., 2.],
             [2., 0.]], dtype=torch.float64)
     """
-    return read_patterns(patterns).distances
+    return _checked(patterns).distances
 
 
 def pattern_kernel(patterns: Tensor, kind: str) -> Tensor:
@@ -116,7 +123,7 @@ def pattern_kernel(patterns: Tensor, kind: str) -> Tensor:
             [1., 3.]], dtype=torch.float64)
     """
     one_of("kind", kind, tuple(KINDS))
-    return KINDS[kind](read_patterns(patterns))
+    return KINDS[kind](_checked(patterns))
 
 
 class Diversity(NamedTuple):
@@ -131,8 +138,8 @@ def diversity_score(
 ) -> Diversity:
     """Score a network by its spikes for a batch of images, all kinds from one forward pass.
 
-    A copy of the network runs in training mode, in which batch norms take the statistics of these images; the network
-    itself is left alone. A layer of neurons counts at each step as often as it runs.
+    It runs in training mode, in which batch norms take the statistics of these images, and gets its modes and buffers
+    back. A layer of neurons counts at each step as often as it runs.
 
     Parameters
     ----------
@@ -147,8 +154,8 @@ def diversity_score(
     Raises
     ------
     ValueError
-        A network without neurons, or two images for which all neurons spike alike, so that the determinant is zero;
-        silent layers are named.
+        A network without neurons, spikes that are NaN, or two images for which all neurons spike alike, so that the
+        determinant is zero; silent layers are named.
 
     Examples
     --------
@@ -158,31 +165,30 @@ def diversity_score(
     >>> list(found.scores), found.silent
     (['hd', 'sahd-first', 'sahd'], ())
     """
-    twin = copy.deepcopy(network).train()
-    layers = {name: module for name, module in twin.named_modules() if isinstance(module, LIF | LeakyLoop)}
-    sums: dict[str, Tensor] = {}
-    runs, apart = 0, torch.zeros(())  # steps of all layers, and all distances (n, n)
-    silent = dict.fromkeys(layers)
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, LIF | LeakyLoop)}
+    sums: dict[str, Tensor | int] = dict.fromkeys(kinds, 0)
+    runs, apart, silent = 0, torch.zeros(()), dict.fromkeys(layers)  # steps of all layers, all distances (n, n)
 
     def see(name: str, _: nn.Module, __: tuple[Any, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         nonlocal runs, apart
-        spikes = output if isinstance(output, Tensor) else output[0]
-        found = read_patterns(spikes.flatten(2))  # of (T, n, N)
+        spikes = output if isinstance(output, Tensor) else output[0]  # (T, n, ...)
+        spikes = spikes if spikes.is_contiguous() else spikes.movedim(2, -1)  # as they lie: neurons have no order
+        found = _read(spikes.flatten(2))
         for kind, kernel in kinds.items():
-            sums[kind] = sums.get(kind, 0) + kernel(found).sum(0)
+            sums[kind] = sums[kind] + kernel(found).sum(0)
         runs, apart = runs + len(spikes), apart.to(spikes.device) + found.distances.sum(0)
-        if spikes.any():
+        if found.rates.any():
             silent.pop(name, None)
 
-    with torch.no_grad(), watched(layers, see):
-        twin(images)
+    with probed(network), watched(layers, see):
+        network.train()(images)
     if not runs:
         raise ValueError("The network has no neurons of the types looked for, LIF and LeakyLoop.")
+    if apart.isnan().any():
+        raise ValueError("Spikes are NaN, as they are of images or weights that are not finite.")
     alike = (apart.fill_diagonal_(1) == 0).nonzero().tolist()  # pairs of images
     if alike:
-        told = f"; silent: {', '.join(silent)}" if silent else ""
-        raise ValueError(
-            "Images {} and {} give the same spikes everywhere, and no score".format(*alike[0]) + f"{told}."
-        )
+        told = f"; silent: {', '.join(silent)}." if silent else "."
+        raise ValueError("Images {} and {} give the same spikes everywhere, and no score".format(*alike[0]) + told)
     scores = {kind: float(torch.linalg.slogdet(total / runs).logabsdet) for kind, total in sums.items()}
     return Diversity(scores, tuple(silent))
