@@ -26,7 +26,7 @@ export MALLOC_TRIM_THRESHOLD_ := 100000000000
 # Notebooks find the kernel of this environment, not one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help venv book test lab serve data sweep record confirm clean distclean
+.PHONY: help venv book test lab serve data sweep record confirm picture clean distclean
 
 help: ## this list
 	@echo "make <target>, where target is one of:"
@@ -61,6 +61,8 @@ test: venv ## all tests: units and guards, every notebook, the book, the book in
 	@EDGEBOOK_OUT='$(CURDIR)/$(NBMAKE)' $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --nbmake --overwrite \
 	  --nbmake-kernel=python3 --nbmake-timeout=120 $(NBMAKE)
 	@mkdir -p _build && mv $(NBMAKE) _build/nbmake
+	@echo "== What their figures and cards show equals their records"
+	@EDGEBOOK_EXECUTED='$(CURDIR)/_build/nbmake' $(BIN)/python -m pytest -n 0 tests/book/test_drawn.py
 	@echo "== The book from these notebooks, with warnings as errors"
 	@$(BIN)/python -m edgebook.pages.render --executed _build/nbmake --stage _build/test-stage --out _build/test-html
 	@echo "== The book in a browser"
@@ -95,6 +97,9 @@ record: venv ## the verdict-grade run of a paper into results/full (PAPER=name),
 confirm: venv ## one seed of a record again at tier full, equal to the last bit or stale (PAPER=name), or of all
 	@echo "== Running one recorded seed of $(or $(PAPER),every paper) again; each takes from three minutes to a quarter of an hour"
 	@$(BIN)/python -m edgebook confirm $(PAPER)
+
+picture: venv ## the picture of all claims and the table in the README, from the committed records
+	@$(BIN)/python -m edgebook.pages.picture
 
 clean: ## remove what was built
 	@echo "== Removing _build and the caches"

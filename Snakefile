@@ -91,6 +91,7 @@ def written():
     """Return everything that a person writes into the book, and the tables of sweeps that it shows."""
     trees = [*Path("book").rglob("*"), *Path("src").rglob("*.py"), *Path("results/full").glob("*.json")]
     trees += [*Path("notebooks/sweeps").glob("*.yml"), *Path("_build/sweeps").glob("*.parquet")]  # those that were run
+    trees += Path("results/sweeps").glob("*.csv")  # those that are committed
     hidden = ("__pycache__", ".ipynb_checkpoints")
     kept = [path for path in trees if path.is_file() and not any(part in hidden for part in path.parts)]
     return sorted(map(str, kept)) + ["_config.yml", "_toc.yml"]

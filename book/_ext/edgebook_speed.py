@@ -1,14 +1,15 @@
-"""HTML of the page on speed, from the recorded benchmarks alone."""
+"""HTML of the page on speed, from the recorded benchmarks alone: tables that fold, and the sentence on the machine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-Tables = Mapping[str, Mapping[str, Any]]
+from edgebook_speed_lines import Tables, times
+from edgebook_speed_plot import plot_html
 
 # Of a training step: what stands above the bar, and what below it.
 _RATIOS = (
@@ -29,6 +30,7 @@ _RATIOS = (
 )
 _KEPT = ", memory kept"
 _HARDWARE = ("date", "GPU", "processor", "cores", "threads")
+_LEAST = 0.05  # below it an amount cannot be told from none, and is not divided by
 
 
 def load_benchmarks(root: Path) -> dict[str, Any]:
@@ -39,26 +41,35 @@ def load_benchmarks(root: Path) -> dict[str, Any]:
     return processor | {"gpu": gpu}
 
 
-def table_html(tables: Tables, title: str) -> str:
-    """Draw one benchmark: a row per contender, with its share of the first one's figure."""
-    if title not in tables:
-        raise ValueError(f"There is no benchmark {title!r}; there are {', '.join(map(repr, tables))}.")
-    found = tables[title]["smallest and median"]
-    (first, median), unit = next(iter(found.values())), tables[title]["unit"]
-    rows = [
-        (name, f"{_short(low)} {unit}", f"{_short(middle)} {unit}", f"{low / first:.2f}", f"{middle / median:.2f}")
-        for name, (low, middle) in found.items()
-    ]
-    return _drawn(("", "Smallest", "Median", "Ratio", "Of medians"), rows)
+def table_html(tables: Tables, family: str) -> str:
+    """Draw all benchmarks whose titles begin alike: a line for each and a column for each contender.
+
+    A cell has the fastest round, and beneath it the median and what both are of the first contender's.
+    Where there are more contenders than benchmarks, each of them has a line instead.
+    """
+    start, kept = family.removesuffix(_KEPT), family.endswith(_KEPT)
+    found = {title: one for title, one in tables.items() if title.startswith(start) and title.endswith(_KEPT) == kept}
+    if not found:
+        raise ValueError(f"No benchmark begins with {family!r}; there are {', '.join(map(repr, tables))}.")
+    cells = {
+        (_size(title, family), name): _cell(pair, first, table["unit"], own=pair is first)
+        for title, table in found.items()
+        for first in [next(iter(table["smallest and median"].values()))]
+        for name, pair in table["smallest and median"].items()
+    }
+    lines, columns = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    if len(columns) > len(lines):
+        lines, columns, cells = columns, lines, {(name, size): cell for (size, name), cell in cells.items()}
+    rows = [(line, *(cells.get((line, column), "") for column in columns)) for line in lines]
+    return _folded(rows, ("", *columns))
 
 
 def shares_html(tables: Tables, title: str) -> str:
     """Draw where the time of one step goes: a row per part, with its share of the whole."""
-    found = tables[title]["smallest and median"]
+    found, unit = tables[title]["smallest and median"], tables[title]["unit"]
     whole = sum(time for time, _ in found.values())
-    unit = tables[title]["unit"]
-    rows = [(name, f"{_short(time)} {unit}", f"{100 * time / whole:.0f} %") for name, (time, _) in found.items()]
-    return _drawn(("", "Time", "Share"), rows)
+    rows = [(name, amount(time, unit), f"{100 * time / whole:.0f} %") for name, (time, _) in found.items()]
+    return _folded(rows, ("", "Time", "Share"))
 
 
 def ratios_html(tables: Tables, *, kept: bool = False) -> str:
@@ -69,7 +80,7 @@ def ratios_html(tables: Tables, *, kept: bool = False) -> str:
         if size != title and size.endswith(_KEPT) == kept:
             sizes[size.removesuffix(_KEPT)] = table
     rows = [(name, *(_ratio(table, above, below) for table in sizes.values())) for name, above, below in _RATIOS]
-    return _drawn(("", *map(_unbroken, sizes)), rows)
+    return _folded(rows, ("", *map(_unbroken, sizes)))
 
 
 def machine_html(machine: Mapping[str, str]) -> str:
@@ -85,22 +96,51 @@ def machine_html(machine: Mapping[str, str]) -> str:
 
 
 def drawn_for(kind: str, record: Mapping[str, Any]) -> str:
-    """Draw what the page names: `ratios` or `ratios, memory kept`, `machine`, `shares: TITLE`, or a title.
+    """Draw what the page names: `plot`, `ratios`, `ratios, memory kept`, `machine`, `shares: TITLE`, or a family.
 
-    `gpu: ` before any of these draws it from the GPU's record.
+    `gpu: ` before any of these but the first draws it from the GPU's record.
     """
     if kind.startswith("gpu: "):
         return drawn_for(kind.removeprefix("gpu: "), record["gpu"])
-    whole: dict[str, Callable[[], str]] = {
-        "ratios": lambda: ratios_html(record["benchmarks"]),
-        "ratios, memory kept": lambda: ratios_html(record["benchmarks"], kept=True),
-        "machine": lambda: machine_html(record["machine"]),
-    }
-    if kind in whole:
-        return whole[kind]()
+    if kind == "plot":
+        return plot_html(record["benchmarks"], record["gpu"]["benchmarks"])
+    if kind == "machine":
+        return machine_html(record["machine"])
+    if kind.startswith("ratios"):
+        return ratios_html(record["benchmarks"], kept=kind.endswith(_KEPT))
     if kind.startswith("shares: "):
         return shares_html(record["benchmarks"], kind.removeprefix("shares: "))
     return table_html(record["benchmarks"], kind)
+
+
+def amount(value: float, unit: str) -> str:
+    """Write an amount with as many digits as it carries, long times in seconds.
+
+    >>> amount(0.0, "ms"), amount(3.8, "ms"), amount(-2.94, "ms"), amount(579.09, "ms"), amount(37355.8, "ms")
+    ('under 0.1 ms', '3.8 ms', '−2.9 ms', '579 ms', '37.4 s')
+    """
+    if unit == "tokens":
+        return f"{value:,.0f} {unit}"
+    if abs(value) < _LEAST:
+        return f"under 0.1 {unit}"
+    if unit == "ms" and value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    written = f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{written} {unit}".replace("-", "\u2212")
+
+
+def _cell(pair: Sequence[float], first: Sequence[float], unit: str, *, own: bool) -> str:
+    """Write a fastest round and, a line beneath, its median; both with what they are of the first contender's."""
+    lines = []
+    for value, compared in zip(pair, first, strict=True):
+        divided = not own and unit != "tokens" and min(value, compared) >= _LEAST
+        lines.append(amount(value, unit) + f", {times(value / compared)} times" * divided)
+    return lines[0] if lines[0] == lines[1] else f"{lines[0]}\nmedian {lines[1]}"
+
+
+def _size(title: str, family: str) -> str:
+    """Return what is left of a title behind the words that a family shares."""
+    return _unbroken(title.removesuffix(_KEPT).removeprefix(family.removesuffix(_KEPT)).lstrip(", ") or title)
 
 
 def _ratio(table: Mapping[str, Any], above: str, below: str) -> str:
@@ -113,16 +153,18 @@ def _unbroken(size: str) -> str:
     return size.replace(" x ", "\u00a0x\u00a0").replace("T = ", "T\u00a0=\u00a0")
 
 
-def _short(value: float) -> str:
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def _drawn(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _folded(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    """Draw a table that opens on a click; the first line of a cell counts, the others stand small beneath it."""
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f'<td data-label="{escape(n)}">{escape(v)}</td>' for n, v in zip(head[1:], row[1:], strict=True))
-        + "</tr>"
-        for row in rows
+    body = "".join(f'<tr><th scope="row">{escape(row[0])}</th>{"".join(_drawn(row, head))}</tr>' for row in rows)
+    return (
+        f'<details class="eb-speed"><summary>The numbers</summary>'
+        f'<div class="eb-scroll"><table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div></details>'
     )
-    return f'<div class="eb-speed"><table><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _drawn(row: Sequence[str], head: Sequence[str]) -> Iterator[str]:
+    for name, cell in zip(head[1:], row[1:], strict=True):
+        first, *rest = cell.split("\n")
+        small = "".join(f"<small>{escape(line)}</small>" for line in rest)
+        yield f'<td data-label="{escape(name)}"><span>{escape(first)}{small}</span></td>'

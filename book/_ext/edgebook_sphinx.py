@@ -1,90 +1,35 @@
-"""Sphinx extension of this book: the scoreboard, the grid of papers, speed, support, the API and the launch buttons."""
+"""Sphinx extension of this book: speed, support and the launch buttons."""
 
 from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx.util.docutils import SphinxDirective
 
 try:
     import edgebook  # noqa: F401
 except ModuleNotFoundError:  # a plain `jupyter-book build .` in a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from edgebook_claims import LinkClaims, abstract_first
-from edgebook_render import grid_html, scoreboard_html
+import edgebook_shown
+from edgebook_claims import LinkClaims
+from edgebook_page import Rendered as _Rendered
 from edgebook_speed import drawn_for, load_benchmarks
 from edgebook_support import drawn_for as support_html
 from edgebook_support import load_support
 
-from edgebook.ledger.papers import load_papers
-from edgebook.ledger.scoreboard import Row, rows
 from edgebook.notebooks.paths import project_root
 
-# The floors of the package from the ground up; a package that is not listed comes last.
-_FLOORS = (
-    "data",
-    "measure",
-    "networks",
-    "compression",
-    "spiking",
-    "crossbar",
-    "federated",
-    "decoding",
-    "autonomy",
-    "ledger",
-)
 _THEBE = {"init_thebe_core", "update_thebe_context"}
-
-
-def _rows(env: BuildEnvironment) -> list[Row]:
-    """Rows of this build: a staged tree brings the records of its executed notebooks in ``records/``."""
-    staged = Path(env.srcdir) / "records"
-    return rows(project_root(), staged if staged.is_dir() else None)
-
-
-class _Rendered(SphinxDirective):
-    """A directive whose HTML comes from the ledger alone."""
-
-    def linked(self, link: str | None) -> str | None:
-        """Turn a link from the book's root into one from this page, or None where the page is not built."""
-        page, _, anchor = (link or "").partition("#")
-        name = page.removesuffix(".html")
-        if name not in self.env.found_docs:
-            return None
-        target = self.env.app.builder.get_relative_uri(self.env.docname, name)
-        return f"{target}#{anchor}" if anchor else target
-
-    def html(self, text: str) -> list[nodes.Node]:
-        self.env.metadata[self.env.docname]["edgebook_rendered"] = True
-        return [nodes.raw("", text, format="html")]
-
-
-class Scoreboard(_Rendered):
-    """``{scoreboard}``: every claim of every paper."""
-
-    def run(self) -> list[nodes.Node]:
-        return self.html(scoreboard_html(_rows(self.env), self.linked))
-
-
-class PaperGrid(_Rendered):
-    """``{paper-grid}``: one card per paper, grouped by wing."""
-
-    def run(self) -> list[nodes.Node]:
-        return self.html(grid_html(load_papers(project_root()), _rows(self.env), self.linked))
 
 
 class Speed(_Rendered):
@@ -105,48 +50,6 @@ class Support(_Rendered):
 
     def run(self) -> list[nodes.Node]:
         return self.html(support_html(self.arguments[0], load_support(project_root())))
-
-
-class ApiReference(SphinxDirective):
-    """``{api-reference}``: a section per package of ``edgebook``, with every module in it."""
-
-    def run(self) -> list[nodes.Node]:
-        package = import_module("edgebook")
-        found = [module for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
-        wings = sorted((m.name for m in found if m.ispkg), key=lambda name: (_floor(name), name))
-        lines = [line for wing in wings for line in _package_lines(f"edgebook.{wing}")]
-        lines += ["## edgebook", "", *_automodule("edgebook", members=False)]
-        lines += [line for m in found if not m.ispkg for line in _module_lines(f"edgebook.{m.name}")]
-        holder = nodes.Element()
-        self.state.nested_parse(StringList(lines, "api"), 0, holder, match_titles=True)
-        return holder.children
-
-
-def _floor(name: str) -> int:
-    return _FLOORS.index(name) if name in _FLOORS else len(_FLOORS)
-
-
-def _package_lines(name: str) -> list[str]:
-    lines = [f"## {name}", "", *_automodule(name, members=False)]
-    return lines + [line for module in _modules(name) for line in _module_lines(module)]
-
-
-def _modules(name: str) -> list[str]:
-    """Return the modules of a package, those of packages within it in their place."""
-    found = sorted(
-        (m for m in pkgutil.iter_modules(import_module(name).__path__) if m.name[0] != "_"), key=lambda m: m.name
-    )
-    inner = ((f"{name}.{m.name}", m.ispkg) for m in found)
-    return [module for one, package in inner for module in ([one, *_modules(one)] if package else [one])]
-
-
-def _module_lines(name: str) -> list[str]:
-    return [f"### {name}", "", *_automodule(name, members=True)]
-
-
-def _automodule(name: str, members: bool) -> list[str]:
-    options = ["   :members:", "   :show-inheritance:"] if members else []
-    return ["```{eval-rst}", f".. automodule:: {name}", *options, "```", ""]
 
 
 def switch_buttons(app: Sphinx, config: Config) -> None:
@@ -171,7 +74,7 @@ def leave_out_thebe(app: Sphinx, config: Config) -> None:
 def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> list[str]:
     """Read pages again that show records or code: what they depend on is no file that Sphinx watches."""
     marked = [name for name, meta in env.metadata.items() if meta.get("edgebook_rendered")]
-    return [name for name in (*marked, "book/api") if name in env.found_docs]
+    return [name for name in marked if name in env.found_docs]
 
 
 def caption_figures_alone(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -202,39 +105,17 @@ class KeepPercent(SphinxPostTransform):
                 text.parent.replace(text, nodes.Text(re.sub(r"(?<=\d) %", "\u00a0%", text)))
 
 
-def forget_builtins(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Take Python's own names from the index of sources: there is no page of them that it could lead to."""
-    getattr(env, "_viewcode_modules", {}).pop("builtins", None)
-    return []
-
-
-def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the docstrings that Python makes for fields of a NamedTuple; the class's own text has them."""
-    return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
-
-
-def load_script(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: Any) -> None:
-    """Load the filters on pages that hold a scoreboard."""
-    if doctree is not None and app.env.metadata.get(pagename, {}).get("edgebook_rendered"):
-        app.add_js_file("scoreboard.js", loading_method="defer")
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register directives and events."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.add_post_transform(KeepPercent)
     app.add_post_transform(LinkClaims)
-    app.add_directive("scoreboard", Scoreboard)
-    app.add_directive("paper-grid", PaperGrid)
+    app.setup_extension("edgebook_board")
     app.add_directive("speed", Speed)
     app.add_directive("support", Support)
-    app.add_directive("api-reference", ApiReference)
     app.connect("config-inited", switch_buttons)
     app.connect("config-inited", leave_out_thebe)
     app.connect("env-get-outdated", outdated)
     app.connect("source-read", caption_figures_alone)
-    app.connect("source-read", abstract_first)
-    app.connect("env-updated", forget_builtins)
-    app.connect("autodoc-skip-member", skip_fields)
-    app.connect("html-page-context", load_script)
+    edgebook_shown.connect(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,13 +6,18 @@ import argparse
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from edgebook import notebooks
-from edgebook.notebooks.files import read_plain
 from edgebook.notebooks.paths import project_root
+
+_FORMS = {
+    "markdown": "a line per paper, as in the README", "json": "all that is known of each claim",
+    "csv": "a row per claim", "bibtex": "an entry to cite each verdict by",
+}  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,14 +29,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed or problems found, 2 wrongly asked."""
-    words = list(sys.argv[1:] if words is None else words)
     try:
-        if words and not words[0].startswith("-"):
-            notebooks.require("command", words[0], _COMMANDS)
-        asked = _parser().parse_args(words)
-        code = _COMMANDS[asked.command](asked)
-        sys.stdout.flush()
-        return code
+        try:
+            return _called(list(sys.argv[1:] if words is None else words))
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # who reads has seen enough, as in `list | head`; nothing may be flushed to it at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -43,18 +45,35 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _called(words: list[str]) -> int:
+    parser = _parser()
+    if not words:
+        parser.print_help()
+        return 2
+    if not words[0].startswith("-"):
+        notebooks.require("command", words[0], _COMMANDS)
+    asked = parser.parse_args(words)
+    return _COMMANDS[asked.command](asked)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m edgebook", description="Run the notebooks of the book and read their ledger.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True, parser_class=_Parser)
     run = commands.add_parser("run", help="execute one notebook and write its record")
     run.add_argument("notebook", help="a name that 'list' shows")
     run.add_argument("--tier", default="book", help=f"one of {', '.join(notebooks.TIERS)}; default: book")
     run.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings")
     run.add_argument("--out", type=Path, metavar="DIR", help="default: _build/runs/<tier>")
     run.add_argument("--timeout", type=float, metavar="S", help="wall-clock limit in seconds; default: the tier's")
-    commands.add_parser("list", help="the papers with their claims and budgets")
+    listing = commands.add_parser("list", help="the papers with their claims, or the parameters of one notebook")
+    listing.add_argument("notebook", nargs="?", help="whose parameters are explained")
     board = commands.add_parser("scoreboard", help="every claim of every paper with its verdict")
-    board.add_argument("--markdown", action="store_true", help="a line per paper, as in the README")
+    for what in ("paper", "wing", "kind"):
+        board.add_argument(f"--{what}", action="append", default=[], metavar="NAME", help="only this; again for more")
+    board.add_argument("--verdict", action="append", nargs="+", default=[], metavar="WORD", help="the same")
+    forms = board.add_mutually_exclusive_group()
+    for form, what in _FORMS.items():
+        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=what)
     power = commands.add_parser("power", help="for what is inconclusive, the seeds that would decide it")
     power.add_argument("notebook", nargs="*", help="papers with a record; default: all of them")
     compare = commands.add_parser("compare", help="what changed between two records; 1 if a verdict is worse")
@@ -74,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--tier", default="quick", help="default: quick")
     prepare.add_argument("--out", type=Path, required=True, metavar="DIR")
     data = commands.add_parser("data", help="the image sets: what is here, what can be fetched, and from where")
-    data.add_argument("action", nargs="?", choices=("fetch", "needed"), help="by default they are listed")
+    data.add_argument("action", nargs="?", metavar="fetch|needed", help="by default they are listed")
     data.add_argument("name", nargs="*", help="sets to fetch; papers whose tier full may need one, by default all")
     return parser
 
@@ -82,80 +101,67 @@ def _parser() -> argparse.ArgumentParser:
 def _run(asked: argparse.Namespace) -> int:
     from edgebook.notebooks import runner
 
-    settings = _settings(asked.notebook, asked.settings)
+    settings = notebooks.settings_of(asked.notebook, asked.settings)
     if asked.tier in notebooks.TIERS and not notebooks.TIERS[asked.tier].pages:  # shorter ones meet it soon enough
         _require_sets(asked.notebook, asked.tier, settings)
+    began = time.time()
     try:
         executed = runner.run(asked.notebook, tier=asked.tier, settings=settings, out=asked.out, timeout=asked.timeout)
     except runner.RunError as error:
         print(error, file=sys.stderr)
         return 1
-    print(executed)
+    record = Path(executed).with_suffix(".json")
+    written = record.is_file() and record.stat().st_mtime > began - 1  # not that of an earlier run
+    if written and asked.notebook in notebooks.paper_names():
+        _tell_run(executed, record, time.time() - began)
+    else:
+        print(executed)
     return 0
 
 
-def _settings(notebook: str, words: Sequence[str]) -> dict[str, notebooks.Value]:
-    """Read ``key=value`` words as values of the notebook's parameters."""
-    declared = notebooks.parameters(notebooks.find(notebook))
-    settings: dict[str, notebooks.Value] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals:
-            raise ValueError(f"--set takes key=value, not '{word}'.")
-        if key in settings:
-            raise ValueError(f"--set gives '{key}' twice.")
-        if key in declared and key != "tier":
-            settings[key] = notebooks.parse(declared[key], text)
-        else:
-            settings |= notebooks.resolve(notebook, "book", {key: text})  # which says what is wrong with the key
-    return settings
+def _tell_run(executed: Path, path: Path, seconds: float) -> None:
+    """End a run with its verdicts, where its files are, and how long it took."""
+    from edgebook.ledger.record import load_record
+    from edgebook.ledger.scoreboard import counted
+    from edgebook.ledger.terminal import look_of, run_table
+    from edgebook.ledger.wording import duration
+
+    record = load_record(path)
+    print(run_table(record, look_of(sys.stdout)))
+    if record.tier != "quick":  # of which nothing is judged
+        print(counted(record.results))
+    print(f"\nnotebook  {executed}\nrecord    {path}\ntime      {duration(seconds)}")
 
 
-def _list(_: argparse.Namespace) -> int:
-    for name, tier in notebooks.TIERS.items():
-        print(f"{name:6s} {tier.budget}: {tier.is_for}")
-    overrides = notebooks.read_tiers()
-    written = notebooks.paper_names()
-    for wing, names in _wings(written).items():
-        print(f"\n{wing}")
-        for name in names:
-            print(f"  {name:32s} {_claims(name) if name in written else 'not yet written'}")
-            for tier, values in overrides.get(name, {}).items():
-                print(f"    {tier:6s} {' '.join(f'{key}={value}' for key, value in values.items())}")
-    print("\npages")
-    for name in notebooks.page_names():
-        print(f"  {name}")
+def _list(asked: argparse.Namespace) -> int:
+    from edgebook.notebooks import listing
+
+    print(listing.explained(asked.notebook) if asked.notebook else listing.overview())
     return 0
-
-
-def _wings(written: Sequence[str]) -> dict[str, list[str]]:
-    """Return the names of the papers of each wing; without a catalogue, the notebooks that there are."""
-    wings: dict[str, list[str]] = {}
-    for paper in read_plain("book/papers.yml").get("papers", []):
-        wings.setdefault(paper["wing"], []).append(paper["name"])
-    known = {name for names in wings.values() for name in names}
-    lost = [name for name in written if name not in known]
-    return wings | ({"in no wing": lost} if lost else {})
-
-
-def _claims(name: str) -> str:
-    kinds = [claim.get("kind", "claim") for claim in read_plain(f"book/claims/{name}.yml").get("claims", [])]
-    names = {"claim": "claims", "question": "questions", "control": "controls", "identity": "identities"}
-    return ", ".join(f"{kinds.count(kind)} {name}" for kind, name in names.items() if kind in kinds) or "no ledger"
 
 
 def _scoreboard(asked: argparse.Namespace) -> int:
     from edgebook.ledger import scoreboard
+    from edgebook.ledger.terminal import look_of
 
-    write = scoreboard.as_markdown if asked.markdown else scoreboard.as_text
-    print(write(scoreboard.rows()))
+    words = [" ".join(words) for words in asked.verdict]  # `--verdict not reproduced` needs no quotation marks
+    rows = scoreboard.rows(paper=asked.paper, wing=asked.wing, kind=asked.kind, verdict=words)
+    if asked.form in ("json", "csv", "bibtex"):
+        from edgebook.ledger import export
+
+        print(getattr(export, f"as_{asked.form}")(rows).removesuffix("\n"))
+    elif not rows:
+        print("No claim is like that.")
+    else:
+        print(scoreboard.as_markdown(rows) if asked.form else scoreboard.as_text(rows, look_of(sys.stdout)))
     return 0
 
 
 def _power(asked: argparse.Namespace) -> int:
     from edgebook.ledger import power
+    from edgebook.ledger.terminal import look_of
 
-    print(power.as_text(asked.notebook))
+    print(power.as_text(asked.notebook, look_of(sys.stdout)))
     return 0
 
 
@@ -198,7 +204,14 @@ def _sweep(asked: argparse.Namespace) -> int:
         return 0
     said, whole = told(asked.name, only_problems=asked.summary)
     print(said)
-    return 0 if whole or not asked.summary else 1
+    if asked.summary:
+        return 0 if whole else 1
+    from edgebook.pages.sweep_text import pivots
+
+    tables = pivots(asked.name)
+    if tables:
+        print(f"\n{tables}")
+    return 0
 
 
 def _point(asked: argparse.Namespace) -> int:
@@ -213,12 +226,11 @@ def _point(asked: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    from edgebook.pages.check import check
+    from edgebook.pages.check import told
 
-    problems = check(project_root())
-    for problem in problems:
-        print(problem)
-    return 1 if problems else 0
+    said, consistent = told(project_root())
+    print(said)
+    return 0 if consistent else 1
 
 
 def _prepare(asked: argparse.Namespace) -> int:
@@ -230,16 +242,21 @@ def _prepare(asked: argparse.Namespace) -> int:
 
 
 def _data(asked: argparse.Namespace) -> int:
+    if asked.action is not None:
+        notebooks.require("action of data", asked.action, ("fetch", "needed"))
     if asked.action == "needed":
         for name in asked.name or notebooks.paper_names():
             _require_sets(name, "full", {})
         return 0
     from edgebook.data.fetching import FetchError, fetch, listing
+    from edgebook.data.images import SETS
 
     if asked.action is None:
         print(listing())
     elif not asked.name:
         raise ValueError("Name the set: python -m edgebook data fetch cifar10.")
+    for name in asked.name:
+        notebooks.require("set", name, SETS)
     for name in asked.name:
         try:
             print(fetch(name))

@@ -21,6 +21,11 @@ TOC = {
 CLAIM = {"id": "AP-7", "says": "Zebrafish beats a uniform width.", "where": "abstract", "measures": "m",
          "unit": "points", "expects": "positive", "margin": 1.0}  # fmt: skip
 NOTEBOOK = "activation-density-pruning"
+# Those that the catalogue names where it tells the scale of the paper.
+PARAMETERS = (
+    'tier: str = "book"  # scale\ndataset: str = "digits"  # images\nsize: int = 8  # pixels\n'
+    "train: int = 800  # images\nepochs: int = 20  # of a training\nseeds: int = 2  # repetitions\n"
+)
 
 
 def notebook(output: str | None) -> nbformat.NotebookNode:
@@ -31,8 +36,9 @@ def notebook(output: str | None) -> nbformat.NotebookNode:
     text = nbformat.v4.new_markdown_cell(
         '# A paper\n\n<a id="ap-7"></a>\n\nIt says $x^2$ (AP-7, but AP-77 and `AP-7`).'
     )
+    parameters = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return nbformat.v4.new_notebook(cells=[text, cell], metadata={"kernelspec": kernel})
+    return nbformat.v4.new_notebook(cells=[text, cell, parameters], metadata={"kernelspec": kernel})
 
 
 @pytest.fixture
@@ -53,6 +59,7 @@ def checkout(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     ledger = {"title": "T", "cite": "foldyporto2020activation", "statements": statements, "claims": [CLAIM]}
     (small / "book" / "claims" / f"{NOTEBOOK}.yml").write_text(yaml.safe_dump(ledger), encoding="utf-8")
     nbformat.write(notebook(None), small / "notebooks" / f"{NOTEBOOK}.ipynb")
+    (small / "notebooks" / "tiers.yml").write_text(f"{NOTEBOOK}: {{full: {{train: 2500}}}}\n", encoding="utf-8")
     (small / "_build" / "book").mkdir(parents=True)
     nbformat.write(notebook("42"), small / "_build" / "book" / f"{NOTEBOOK}.ipynb")
     monkeypatch.setenv("EDGEBOOK_ROOT", str(small))
@@ -100,15 +107,21 @@ def test_the_book_shows_the_ledger_and_hides_buttons_without_an_address(checkout
     landing = (html / "book" / "intro.html").read_text(encoding="utf-8")
     assert "Zebrafish beats a uniform width." in landing
     assert f'href="../notebooks/{NOTEBOOK}.html#ap-7"' in landing
-    assert landing.count('class="eb-card') >= 15 and landing.count("not yet written") >= 14
+    planned = re.search(r'<p class="eb-planned"><strong>Planned:</strong>(.*?)</p>', landing)
+    assert landing.count('<p class="eb-paper-says">') == 1 and planned and planned[1].count(" (20") == 14
+    assert (html / "_static" / "verdicts.csv").read_text(encoding="utf-8").count("\nAP-7,") == 1
     assert "zebrafish" in (html / "searchindex.js").read_text(encoding="utf-8")
     assert '<link rel="icon" href="data:,">' in (html / "index.html").read_text(encoding="utf-8")
     page = (html / "notebooks" / f"{NOTEBOOK}.html").read_text(encoding="utf-8")
     assert 'id="ap-7"' in page
     mention = r'<a class="eb-mention[^"]*" href="([^"]*)">AP-7</a>'
-    assert re.findall(mention, page) == ["#ap-7"] * 2  # of the abstract and the text; not in code, nor in AP-77
-    stated = re.sub(r"<[^>]+>|\s+", " ", page[page.index("What the abstract says") : page.index("40")])
-    assert "It is so. Tested by: AP-7 (not run yet)." in re.sub(" +", " ", stated)
+    assert re.findall(mention, page) == ["#ap-7"]  # of the text; not in code, nor in AP-77
+    minute = page[page.index('<section class="minute"') : page.index("</section>", page.index('class="minute"'))]
+    stated = re.sub(" +", " ", re.sub(r"<[^>]+>|\s+", " ", minute))
+    assert "images all of CIFAR-10, CIFAR-100 and TinyImageNet 2,500 of digits at 8x8" in stated
+    assert "It is so. AP-7 not run yet" in stated and "No run at tier full has been recorded yet." in stated
+    assert 'href="#ap-7"' in minute and f'href="../_static/ledger/{NOTEBOOK}.yml"' in minute
+    assert (html / "_static" / "ledger" / f"{NOTEBOOK}.yml").is_file()
     assert re.findall(mention, landing) == [f"../notebooks/{NOTEBOOK}.html#ap-7"]
     assert not re.search(r"unpkg|mybinder|colab|source-repository-button|executablebooks/jupyter-book", page)
     download = json.loads((html / "_sources" / "notebooks" / f"{NOTEBOOK}.ipynb").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 import matplotlib as mpl
@@ -11,6 +12,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from edgebook import style
+from edgebook.style.tables import with_minus
 
 
 @pytest.fixture
@@ -41,6 +43,21 @@ def test_a_reference_is_a_line_across_the_axes(ax: Axes, axis: str) -> None:
     assert ax.get_legend_handles_labels()[1] == ["chance"]
 
 
+def test_an_axis_takes_in_a_value_and_keeps_growing_with_its_data_and_that_of_its_neighbours() -> None:
+    with mpl.rc_context({"backend": "agg"}):
+        style.use()
+        figure, (left, right) = plt.subplots(1, 2, sharey=True)
+        left.plot([1, 2], [0.2, 0.5], "o")
+        style.include(left, 0, 1)
+        style.include(left, 4, axis="x")
+        low, high = left.get_ylim()
+        assert low < 0 and 1 < high < 1.2
+        assert left.get_xlim()[0] < 1 and 4 < left.get_xlim()[1] < 4.5
+        right.plot([1, 2], [3, 7], "o")
+        assert left.get_ylim()[1] > 7 and right.get_ylim()[0] < 0
+        plt.close(figure)
+
+
 def test_a_legend_below_covers_no_axes(ax: Axes) -> None:
     ax.plot([0, 1], [0, 1], label="one")
     style.legend_below(ax)
@@ -49,17 +66,30 @@ def test_a_legend_below_covers_no_axes(ax: Axes) -> None:
     assert not figure.legends[0].get_window_extent().overlaps(ax.get_window_extent())
 
 
+def test_a_legend_below_its_own_axes_leaves_the_others_theirs() -> None:
+    with mpl.rc_context({"backend": "agg"}):
+        style.use()
+        figure, axes = plt.subplots(1, 2)
+        for ax in axes:
+            ax.plot([0, 1], [0, 1], label="one")
+            style.legend_below(ax, 1, own=True)
+        figure.draw_without_rendering()
+        boxes = [ax.get_legend().get_window_extent() for ax in axes]
+        assert not any(box.overlaps(ax.get_window_extent()) for box in boxes for ax in axes)
+        assert boxes[0].x1 < boxes[1].x0
+        plt.close(figure)
+
+
 def test_a_heat_map_writes_its_values_and_leaves_blanks(ax: Axes) -> None:
-    style.heat(ax, [[1.0, np.nan], [2.5, 4.0]], rows=["a", "b"], columns=[1, 2], label="points", vmin=0)
-    assert sorted(text.get_text() for text in ax.texts) == ["1.00", "2.50", "4.00"]
+    style.heat(ax, [[1.0, np.nan], [-2.5, 4.0]], rows=["a", "b"], columns=[1, 2], vmin=0)
+    assert sorted(text.get_text() for text in ax.texts) == ["1.00", "4.00", "−2.50"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
-    assert ax.get_figure().axes[1].get_ylabel() == "points"
     assert not any(line.get_visible() for line in ax.get_xgridlines() + ax.get_ygridlines())
 
 
-def test_a_heat_map_without_a_label_has_no_bar(ax: Axes) -> None:
+def test_a_heat_map_may_leave_its_values_out(ax: Axes) -> None:
     style.heat(ax, [[1.0]], rows=["a"], columns=["b"], written="")
-    assert len(ax.get_figure().axes) == 1
+    assert ax.get_figure().axes == [ax]  # and has no bar of colours
     assert not ax.texts
 
 
@@ -69,3 +99,33 @@ def test_a_table_shows_words_and_numbers_and_escapes_html() -> None:
     for cell in ("<td>3</td>", "<td>0.25</td>", "<td>10.00</td>", "a &lt;b&gt;", "what"):
         assert cell in html
     assert str(shown).split() == ["what", "count", "share", "a", "<b>", "3", "0.25", "c", "10.00"]
+
+
+def test_a_table_writes_a_minus_sign_and_sets_words_to_the_left() -> None:
+    rows = {"a": {"gap": -0.25, "count": -3, "word": "not judged", "span": "-0.6 to 2.1"}, "b": {"gap": 1.0}}
+    html = style.table(rows)._repr_html_()
+    assert "<td>\u22120.2</td><td>\u22123</td>" in html
+    assert '<td class="eb-words">not judged</td><td class="eb-words">\u22120.6 to 2.1</td>' in html
+    assert html.count('<td class="eb-words"></td>') == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("-0.3", "\u22120.3"),
+        ("[-0.6, 2.1] points", "[\u22120.6, 2.1] points"),
+        ("-.5 or -12", "\u2212.5 or \u221212"),
+        ("RD-1, 1e-5, 2018-11, --tier", "RD-1, 1e-5, 2018-11, --tier"),
+        ("3-5 points", "3-5 points"),
+    ],
+)
+def test_a_hyphen_becomes_a_minus_where_it_stands_for_one(text: str, wanted: str) -> None:
+    assert with_minus(text) == wanted
+
+
+def test_text_of_figures_stays_text_in_fonts_of_the_same_width(ax: Axes) -> None:
+    ax.set_title("Words that can be found")
+    file = io.StringIO()
+    ax.get_figure().savefig(file, format="svg")
+    assert ">Words that can be found</text>" in file.getvalue()
+    assert "'DejaVu Sans', 'Verdana', 'Geneva', sans-serif" in file.getvalue()

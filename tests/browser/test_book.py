@@ -8,13 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator
-from functools import partial
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
@@ -23,109 +18,12 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("EDGEBOOK_HTML") or ROOT / "_build" / "html").resolve()
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# No sandbox, since containers give it no rights, and none of the browser's own calls home.
-FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-         "disable-component-update", "disable-sync")  # fmt: skip
 # Made by Sphinx itself; they hold no text of ours.
 GENERATED = ("search.html",)
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html") if "_static" not in path.parts)
 WRITTEN = [page for page in PAGES if page.startswith(("book/", "notebooks/"))]
 NOTEBOOKS = [page for page in PAGES if page.startswith("notebooks/")]
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-def lacking(what: str) -> None:
-    """Skip, or fail in continuous integration, where nothing may be lacking."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="session")
-def address() -> Iterator[str]:
-    """Serve the pages on a free port of the loopback address."""
-    if not (HTML / "index.html").is_file():
-        lacking("There is no built book: run `make book` first, or let EDGEBOOK_HTML name its folder.")
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *arguments: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(HTML))) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    """Start the machine's own Chromium."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        lacking(f"No browser is installed: none of {', '.join(BROWSERS)} was found.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=path, args=[f"--{flag}" for flag in FLAGS])
-        yield started
-        started.close()
-
-
-class Visit:
-    """A page that was opened, and everything that went wrong on it."""
-
-    def __init__(self, context: object, address: str) -> None:
-        self.address = address
-        self.troubles: list[str] = []
-        self.page = context.new_page()
-        self.page.on("console", lambda said: self.note(f"console: {said.text}") if said.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.note(f"error: {error}"))
-        self.page.on("requestfailed", lambda request: self.note(f"failed: {request.url}"))
-        self.page.on("response", lambda got: self.note(f"{got.status}: {got.url}") if got.status >= 400 else None)
-        self.page.on("request", self.stays)
-
-    def note(self, trouble: str) -> None:
-        self.troubles.append(trouble)
-
-    def stays(self, request: object) -> None:
-        if not request.url.startswith((self.address, "data:", "blob:")):
-            self.note(f"leaves the machine: {request.url}")
-
-    def open(self, page: str) -> Visit:
-        self.page.goto(self.address + page, wait_until="load")
-        if page == "index.html":  # it sends its reader on, and a page that is being left answers nothing
-            self.page.wait_for_url("**/book/intro.html", wait_until="load")
-        if self.page.locator("article .math").count():
-            self.page.wait_for_selector("mjx-container", state="attached")
-        return self
-
-    def overflow(self) -> int:
-        """Pixels by which the page is wider than the window."""
-        return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-
-
-@pytest.fixture(scope="module")
-def context(browser: object) -> Iterator[object]:
-    """One profile for all visits, so that what pages share is loaded once."""
-    made = browser.new_context(viewport=DESK, color_scheme="light")
-    made.set_default_timeout(120_000)  # a busy machine is not a failure
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def visit(context: object, address: str) -> Iterator[object]:
-    opened: list[Visit] = []
-
-    def go(page: str) -> Visit:
-        opened.append(Visit(context, address))
-        return opened[-1].open(page)
-
-    yield go
-    for one in opened:
-        one.page.close()
+PHONE = {"width": 390, "height": 844}
 
 
 def test_there_are_pages_to_look_at(address: str) -> None:
@@ -172,42 +70,6 @@ def test_search_finds_a_claim_from_a_notebooks_page(visit) -> None:
     assert opened.troubles == []
 
 
-def test_the_scoreboard_filters_by_verdict(visit) -> None:
-    page = visit("book/scoreboard.html").page
-    rows, shown = page.locator(".eb-row"), page.locator(".eb-row:visible")
-    assert shown.count() == rows.count() > 0
-    for button in page.locator(".eb-filter").all():
-        verdict = button.get_attribute("data-verdict")
-        button.click()
-        verdicts = shown.evaluate_all("rows => rows.map((row) => row.dataset.verdict)")
-        assert button.get_attribute("aria-pressed") == "true"
-        assert len(verdicts) == int(button.locator(".eb-count").inner_text()) > 0
-        assert not verdict or set(verdicts) == {verdict}
-        assert page.locator(".eb-shown").inner_text() == f"{len(verdicts)} of {rows.count()} rows shown"
-
-
-def test_the_scoreboard_filters_by_text_and_from_the_keyboard(visit) -> None:
-    page = visit("book/scoreboard.html").page
-    shown = page.locator(".eb-row:visible")
-    everything = shown.count()
-    page.locator(".eb-search input").fill("spiking")
-    some = shown.count()
-    assert 0 < some < everything
-    page.locator(".eb-search input").fill("no such words at all")
-    assert shown.count() == 0 and page.locator(".eb-empty").is_visible()
-    page.locator(".eb-search input").fill("")
-    last = page.locator(".eb-filter").last
-    last.focus()
-    page.keyboard.press("Enter")
-    assert set(shown.evaluate_all("rows => rows.map((r) => r.dataset.verdict)")) == {last.get_attribute("data-verdict")}
-
-
-def test_a_filter_can_be_linked_to(visit) -> None:
-    page = visit("book/scoreboard.html#verdict=not+yet+written").page
-    verdicts = page.locator(".eb-row:visible").evaluate_all("rows => rows.map((row) => row.dataset.verdict)")
-    assert set(verdicts) <= {"not yet written"} and verdicts
-
-
 def test_dark_mode_switches(visit) -> None:
     page = visit("book/intro.html").page
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -232,17 +94,18 @@ def test_the_executed_notebook_can_be_downloaded(visit, page: str) -> None:
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_figures_have_words_for_those_who_do_not_see_them(visit, page: str) -> None:
-    images = visit(page).page.locator("article .cell_output img").evaluate_all("all => all.map((i) => i.alt)")
+    said = "all => all.map((one) => one.alt || one.getAttribute('aria-label'))"
+    figures = visit(page).page.locator("article .cell_output :is(img, svg[role=img])").evaluate_all(said)
     # Without one of its own, a figure's text is its file name.
-    assert [alt for alt in images if not alt or re.fullmatch(r"(\.\./)*_images/.*", alt)] == []
+    assert figures and [alt for alt in figures if not alt or re.fullmatch(r"(\.\./)*_images/.*", alt)] == []
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_code_wraps_and_no_number_loses_its_percent_sign(visit, page: str) -> None:
     shown = visit(page).page
     cut = "all => all.filter((code) => code.scrollWidth > code.clientWidth + 1).length"
-    assert shown.locator("article .cell_input pre").count() > 0
-    assert shown.locator("article .cell_input pre").evaluate_all(cut) == 0
+    assert shown.locator("article div.highlight pre").count() > 0
+    assert shown.locator("article div.highlight pre").evaluate_all(cut) == 0
     paragraphs = shown.locator("article p:not(.cell_output p), article figcaption").all_text_contents()
     assert [text for text in paragraphs if re.search(r"\d %", text)] == []
     assert any(re.search(r"\d\u00a0%", text) for text in paragraphs)

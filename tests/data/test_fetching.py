@@ -10,6 +10,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -425,6 +427,8 @@ def test_what_cannot_be_fetched_is_one_sentence(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == (
         "There is no way to fetch 'emnist'; there is one for cifar10, mnist, fashion-mnist.\n"
     )
+    assert main(["data", "fetch", "mnist", "cifr10"]) == 2
+    assert capsys.readouterr().err == "There is no set 'cifr10'; did you mean 'cifar10'?\n"
     assert main(["data", "fetch"]) == 2
     assert capsys.readouterr().err == "Name the set: python -m edgebook data fetch cifar10.\n"
 
@@ -437,6 +441,26 @@ def test_what_else_is_in_the_data_folder_stays(tools: Path, root: Path, capsys: 
     with pytest.raises(FetchError):
         fetch("mnist", root)
     assert [path.name for path in root.iterdir()] == ["mine"]
+
+
+def test_what_a_killed_fetch_left_goes_with_the_next(tools: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what another one, which is still at work, or another set's has there stays."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [
+        f".mnist-{gone.pid}-left",
+        f".mnist-{os.getppid()}-other",
+        f".fashion-mnist-{gone.pid}-left",
+        ".mnist-mine",
+    ]
+    for name in names:
+        (root / "arrays" / name / "part").mkdir(parents=True)
+    arrays = arrays_of("mnist")
+    expect(monkeypatch, "mnist", arrays)
+    ship(tools, "mnist", arrays)
+    fetch("mnist")
+    assert_is_there("mnist", root, arrays)
+    assert {path.name for path in (root / "arrays").iterdir()} == {*names[1:], "mnist"}
 
 
 REAL = data_root() / "arrays" / "cifar10"

@@ -23,7 +23,7 @@ def test_the_scoreboard_is_that_of_the_records(root: Path, tmp_path: Path) -> No
     shown = re.search(r"<!-- scoreboard -->\n(.*?)<!-- scoreboard end -->", _readme(root), flags=re.DOTALL)
     recorded = as_markdown(rows(root, executed=tmp_path))  # the committed records alone
     assert shown is not None
-    assert shown[1].strip() == recorded.strip(), "python -m edgebook scoreboard --markdown gives the table"
+    assert shown[1].strip() == recorded.strip(), "make picture writes the table anew"
 
 
 @pytest.mark.parametrize(

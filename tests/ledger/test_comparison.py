@@ -153,6 +153,54 @@ def test_what_cannot_be_compared_gets_one_sentence(tmp_path: Path, capsys: pytes
         assert said.count("\n") == 1 and "record" in said
 
 
+def test_a_path_that_is_missing_is_the_one_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there = save_record(record(result("T-1", STRONG)), tmp_path / "there")
+    for path in (there, there.parent):
+        for missing in (tmp_path / "nowhere", tmp_path / "none.json"):
+            for pair in ((path, missing), (missing, path)):
+                assert main(["compare", *map(str, pair)]) == 2
+                assert capsys.readouterr().err == f"There is no record or folder at {missing}.\n"
+
+
+def test_what_only_one_folder_has_is_named_and_the_rest_is_compared(tmp_path: Path) -> None:
+    for folder, names in (("a", ("toy", "first", "gone")), ("b", ("toy", "new"))):
+        for name in names:
+            save_record(record(result("T-1", STRONG), notebook=name), tmp_path / folder)
+    told, got_worse = compare_paths(tmp_path / "a", tmp_path / "b")
+    assert not got_worse
+    assert [line for line in told.splitlines() if "tier" in line] == ["toy, tier full"]
+    assert told.splitlines()[-2:] == [
+        f"Only in {tmp_path / 'a'}: first.json, gone.json", f"Only in {tmp_path / 'b'}: new.json",
+    ]  # fmt: skip
+    (tmp_path / "b/toy.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"No record in .*a has the name of one in .*b"):
+        compare_paths(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_record_is_compared_with_that_of_its_notebook_in_a_folder(tmp_path: Path) -> None:
+    for folder, samples in (("a", STRONG), ("b", WRONG)):
+        save_record(record(result("T-1", samples)), tmp_path / folder)
+    one = save_record(record(result("T-1", STRONG)), tmp_path, "of my own")
+    assert not compare_paths(tmp_path / "a", one)[1]
+    assert compare_paths(one, tmp_path / "b")[1]
+    (tmp_path / "b/toy.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"There is no record at .*b/toy\.json"):
+        compare_paths(one, tmp_path / "b")
+
+
+@pytest.mark.parametrize(("first", "second"), [("reproduced", "inconclusive"), ("contradicted", "not judged"),
+                                               ("inconclusive", "reproduced"), ("reproduced", None)])  # fmt: skip
+def test_a_lower_tier_makes_no_verdict_worse_or_better(first: str, second: str | None) -> None:
+    before = record(with_word(first))
+    after = record(*([with_word(second)] if second else []), tier="book")
+    lines = as_text(before, after).splitlines()
+    assert lines[:2] == ["toy, tier book", "  tier book is below full, and makes no verdict worse or better"]
+    assert "claims: 0 worse, 0 better, 1 with other values, 0 the same" in lines[-1]
+    assert not any(change.worse or change.better for change in changes(before, after))
+    up = as_text(after, before)
+    assert "below" not in up and ("(worse" in up) is (second == "reproduced")  # it was, at the lower tier
+
+
 def test_folders_are_compared_file_by_file(tmp_path: Path) -> None:
     for name, samples in (("a", STRONG), ("b", WRONG)):
         save_record(record(result("T-1", STRONG)), tmp_path / name)

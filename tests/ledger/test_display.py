@@ -94,7 +94,7 @@ def test_effect_and_size_the_papers_number_and_its_tolerance_are_shown() -> None
 def test_values_without_an_interval_are_shown_as_they_are() -> None:
     found = result("A-1", Verdict.INCONCLUSIVE, samples=(1.0,) * 7 + (4.155,), interval=None, method="values")
     row = Cells(claims_table(record(found))._repr_html_()).rows[2]
-    assert row[2] == "1 points in 7 seeds, 4.16 in 18 seeds; counts from ±1 point"
+    assert row[2] == "1 point in 7 seeds, 4.16 in 18 seeds; counts from ±1 point"
 
 
 @pytest.mark.parametrize(("verdict", "note"), [

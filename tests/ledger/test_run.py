@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 
-from edgebook.ledger import start
-from edgebook.ledger.record import Measured, full_record, save_record
+from edgebook.ledger import load_record, start
+from edgebook.ledger.record import Measured, Record, full_record, save_record
 from edgebook.ledger.run import Run
+from edgebook.notebooks.by_hand import record_path
 
 PARAMETERS = 'tier: str = "book"  # scale\nseeds: int = 5  # repetitions\nfirst_seed: int = 0  # the first of them\n'
 CLAIM = {"id": "T-1", "says": "More.", "where": "table 1", "measures": "a - b", "unit": "points",
@@ -126,3 +128,126 @@ def test_prose_that_outlives_its_verdict_fails(run: Run, tmp_path: Path) -> None
         run.finish(record, {"contradicted": "T-1"})
     with pytest.raises(ValueError, match="no claim 'T-9'"):
         run.finish(record, {"reproduced": "T-9"})
+
+
+IN_A_NOTEBOOK = {"get_ipython": None}  # which all globals of a notebook have
+TIERS = "toy: {quick: {seeds: 1}, full: {seeds: 8, first_seed: 3}}\n"
+
+
+@pytest.fixture
+def toy(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The checkout as a notebook finds it that the runner has not started."""
+    (tmp_path / "notebooks/tiers.yml").write_text(TIERS)
+    for name in ("EDGEBOOK_OUT", "EDGEBOOK_RUNNER"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def judged(**values: object) -> tuple[Run, Record]:
+    run = start("toy", {"tier": "book", "seeds": 5, "first_seed": 0} | IN_A_NOTEBOOK | values)
+    return run, run.judge({"T-1": lambda n: 9.0 + n}, run.seeds, exact={"T-2": 4}, scale="toys")
+
+
+@pytest.mark.parametrize(
+    ("values", "label"),
+    [
+        ({}, "tier book"),
+        ({"seeds": 6}, "tier book (changed: seeds)"),
+        ({"seeds": 6, "first_seed": 1}, "tier book (changed: seeds, first_seed)"),
+        ({"tier": "full", "seeds": 8, "first_seed": 3}, "tier full"),
+    ],
+)
+def test_what_a_notebook_changes_is_in_its_record(toy: Path, values: dict[str, object], label: str) -> None:
+    run, record = judged(**values)
+    path = run.save(record)
+    assert record.label == label
+    assert load_record(path) == record
+    assert (record.results[0].verdict == "reproduced") is (len(run.seeds) >= 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"tier": "full"}, "tier full means seeds = 8, first_seed = 3, which this run does not have: leave tier as it "
+         "is, or let the runner set them all: python -m edgebook run toy --tier full."),
+        ({"tier": "full", "seeds": 8}, "tier full means first_seed = 3, which"),
+        ({"tier": "quick"}, "tier quick means seeds = 1, which"),
+        ({"tier": "paper"}, "notebooks/tiers.yml has no entry for tier 'paper' of 'toy'."),
+    ],
+)  # fmt: skip
+def test_a_notebook_cannot_take_the_name_of_a_tier_whose_parameters_it_does_not_have(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ValueError) as refused:
+        judged(**values)
+    assert str(refused.value).startswith(says)
+    if values["tier"] != "paper":  # what the runner starts was asked for by name, and is told as changed
+        monkeypatch.setenv("EDGEBOOK_RUNNER", "1")
+        assert judged(**values)[1].label.startswith(f"tier {values['tier']} (changed: ")
+
+
+def test_a_default_that_an_editor_has_saved_is_a_change(toy: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@e", *words], cwd=toy, check=True)
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "toys")
+    assert judged()[1].label == "tier book"
+    path = toy / "notebooks/toy.ipynb"
+    path.write_text(path.read_text().replace("seeds: int = 5", "seeds: int = 6"))
+    assert judged(seeds=6)[1].label == "tier book (changed: seeds)"
+    assert judged(seeds=5)[1].label == "tier book"
+
+
+def test_a_notebook_of_its_own_never_writes_over_another_record(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = toy / "_build/runs"
+    save_record(judged()[1], runs / "book")
+    first = load_record(runs / "book/toy.json")
+    run, record = judged(seeds=6)
+    run.finish(record, {})
+    path = run.save(record)
+    assert capsys.readouterr().out == f"The record of this run, tier book (changed: seeds), is {path}.\n"
+    assert path.parent.parent == runs and path.parent.name != "book"
+    assert (load_record(path), load_record(runs / "book/toy.json")) == (record, first)
+
+
+CALLS = [
+    (["python", "/bin/papermill", "in.ipynb", "out.ipynb", "-p", "seeds", "6"], "out.json"),
+    (
+        ["python", "-m", "papermill", "-p", "seeds", "6", "in.ipynb", "/else/where/out.v2.ipynb"],
+        "/else/where/out.v2.json",
+    ),
+    (["python", "/bin/papermill", "in.ipynb", "../out.ipynb"], "../out.json"),
+    (["python", "/bin/papermill", "in.ipynb"], None),
+    (["python", "/bin/papermill", "in.ipynb", "out.ipynb", "--cwd", "/tmp"], None),
+    (["python", "/bin/papermill", "in.ipynb", "/out.ipynb", "--cwd", "/tmp"], "/out.json"),
+    (["python", "/bin/papermill", "in.ipynb", "s3://bucket/out.ipynb"], None),
+    (["python", "/bin/papermill", "in.ipynb", "out-{seeds}.ipynb"], None),
+    (["python", "/bin/jupyter-lab", "in.ipynb", "out.ipynb"], None),
+    (["python", "script.py"], None),
+]
+
+
+@pytest.mark.parametrize(("words", "place"), CALLS)
+def test_the_record_of_papermill_goes_beside_its_output_where_that_is_known(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], place: str | None
+) -> None:
+    class Process:
+        def parent(self) -> Process:
+            return self
+
+        def cmdline(self) -> list[str]:
+            return words
+
+        def cwd(self) -> str:
+            return "/called/from"
+
+    monkeypatch.setattr("psutil.Process", Process)
+    found = record_path("toy", IN_A_NOTEBOOK)
+    if place is None:
+        assert found.parent.parent == toy / "_build/runs" and found.name == "toy.json"
+        found = record_path("toy", {"PAPERMILL_OUTPUT_PATH": "/injected/one.ipynb"})
+        assert found == Path("/injected/one.json")
+    else:
+        assert found == Path("/called/from", place).resolve()

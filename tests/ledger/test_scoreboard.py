@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from edgebook.ledger.claims import load_ledger
 from edgebook.ledger.papers import load_papers
 from edgebook.ledger.record import Alternative, ClaimResult, Hardware, Record, save_record
 from edgebook.ledger.rule import Kind, Verdict
+from edgebook.ledger.terminal import Look, look_of, run_table
 
 CATALOGUE = {
     "wings": {"a": {"title": "Wing A", "says": "First."}, "b": {"title": "Wing B", "says": "Second."}},
@@ -147,11 +150,11 @@ def test_the_markdown_table_adds_up_to_the_claims(tmp_path: Path) -> None:
     lines = scoreboard.as_markdown(scoreboard.rows(root)).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert {len(row) for row in cells} == {len(cells[0])}
-    assert cells[0] == ["Paper", "Year", "reproduced", "contradicted", "not run yet"]
+    assert cells[0] == ["Paper", "Year", "Claims"]
     assert cells[2:] == [
-        ["Alpha", "2021", "1", "1", "0"],
-        ["Beta", "2021", "0", "0", "1"],
-        ["Gamma", "2021", "not yet written", "", ""],
+        ["Alpha", "2021", "1 reproduced, 1 contradicted"],
+        ["Beta", "2021", "1 not run yet"],
+        ["Gamma", "2021", "not yet written"],
     ]
 
 
@@ -178,17 +181,16 @@ def test_counts_are_of_claims_and_the_other_kinds_stand_apart(tmp_path: Path) ->
     lines = scoreboard.as_markdown(rows).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][2:] == [
-        "reproduced", "not run yet", "questions answered", "controls held", "identities that agree",
-        "controls against the paper",
+        "Claims", "Questions answered", "Controls held", "Identities that agree", "Controls against the paper",
     ]  # fmt: skip
-    assert cells[2][2:] == ["1", "0", "1 of 2", "2 of 3", "1 of 1", "1 of 1"]
-    assert cells[3][2:] == ["0", "1", "", "0 of 1", "", ""]
-    assert cells[4][2:] == ["not yet written", "", "", "", "", ""]
+    assert cells[2][2:] == ["1 reproduced", "1 of 2", "2 of 3", "1 of 1", "1 of 1"]
+    assert cells[3][2:] == ["1 not run yet", "", "0 of 1", "", ""]
+    assert cells[4][2:] == ["not yet written", "", "", "", ""]
     text = scoreboard.as_text(rows)
     told = "questions answered: 1 of 2; controls held: 2 of 3; identities that agree: 1 of 1; "
     told += "controls against the paper: 1 of 1"
     assert text.splitlines()[0] == f"alpha (2021): 1 reproduced; {told}"
-    assert "(control, tier full)" in text and "(claim" not in text
+    assert "(control)" in text and "(claim" not in text and text.count("tier full") == 1
 
 
 def test_the_rate_of_placebos_is_told(tmp_path: Path) -> None:
@@ -207,9 +209,109 @@ def test_the_text_names_every_claim_once_and_the_total(tmp_path: Path) -> None:
     root = checkout(tmp_path, {"alpha": [claim("A-1"), claim("A-2")]})
     save_record(record(root, "alpha", "full", {"A-1": BOTH}), root / "results" / "full")
     text = scoreboard.as_text(scoreboard.rows(root))
-    assert text.count("A-1") == text.count("A-2") == 1
+    first = text.splitlines().index("  A-1     reproduced           3.0 [1.0, 5.0] points")
+    assert text.splitlines()[first + 1 : first + 4] == [
+        "          A-1 holds.", "          paper: above 0 points, no number; counts from ±1 point; abstract",
+        "  A-2     not run yet",
+    ]  # fmt: skip
     assert text.splitlines()[-2] == "All: 1 reproduced, 1 not run yet; 2 papers not yet written"
     assert "3.0 [1.0, 5.0] points" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"paper": ["alpha"]}, {"A-0", "A-1", "A-2", "A-3", "A-4", "A-5", "A-6"}),
+        ({"paper": ["alpha"], "kind": ["question"]}, {"A-1", "A-2"}),
+        ({"kind": ["control", "identity"]}, {"A-3", "A-4", "A-5", "A-6", "B-2"}),
+        ({"verdict": ["held", "not run yet"]}, {"A-3", "A-5", "B-1", "B-2"}),
+        ({"verdict": ["not yet written"]}, {None}),
+        ({"wing": ["b"]}, {None}),
+        ({"wing": ["b"], "kind": ["claim"]}, set()),
+        ({"paper": ["alpha", "beta"], "verdict": ["contradicted"]}, set()),
+    ],
+)
+def test_rows_of_some_papers_wings_kinds_and_verdicts(
+    tmp_path: Path, asked: dict[str, list[str]], found: set[str | None]
+) -> None:
+    mixed(tmp_path)
+    assert {row.claim and row.claim.id for row in scoreboard.rows(tmp_path, **asked)} == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"paper": "alfa"}, "There is no paper 'alfa'; did you mean 'alpha'?"),
+        ({"wing": "c"}, "There is no wing 'c'; allowed: a, b."),
+        ({"kind": "controls"}, "There is no kind 'controls'; did you mean 'control'?"),
+        ({"verdict": "reproducd"}, "There is no verdict 'reproducd'; did you mean 'reproduced'?"),
+    ],
+)
+def test_what_no_row_can_have_is_refused_with_the_nearest(tmp_path: Path, asked: dict[str, str], says: str) -> None:
+    mixed(tmp_path)
+    with pytest.raises(ValueError) as refused:
+        scoreboard.rows(tmp_path, **{what: [name] for what, name in asked.items()})
+    assert str(refused.value) == says
+
+
+class Stream(io.StringIO):
+    """A stream that is a terminal or none."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "coloured"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),  # only a value that is not empty counts
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+    ],
+)
+def test_words_have_colour_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, environment: dict[str, str], coloured: bool
+) -> None:
+    for name, value in ({"TERM": "xterm", "COLUMNS": "40", "NO_COLOR": ""} | environment).items():
+        monkeypatch.setenv(name, value)
+    look = look_of(Stream(terminal))
+    assert look.colour is coloured
+    assert look.width == (40 if terminal else None)
+    assert re.sub("\x1b.*?m", "", look.word("held", 9)) == "held     "
+    assert ("\x1b" in look.word("held", 9)) is coloured
+    assert look.word("not run yet") == "not run yet"
+    assert all(len(line) <= 40 for line in look.beneath("word " * 30)) is terminal
+
+
+def test_the_text_is_the_same_with_colour_and_on_lines_of_a_width(tmp_path: Path) -> None:
+    mixed(tmp_path)
+    rows = scoreboard.rows(tmp_path)
+    plain, coloured = scoreboard.as_text(rows), scoreboard.as_text(rows, Look(colour=True))
+    assert coloured != plain == re.sub("\x1b.*?m", "", coloured)
+    assert scoreboard.as_text(rows, Look(width=40)).split() == plain.split()
+
+
+def test_a_run_is_told_in_a_line_for_each_claim(tmp_path: Path) -> None:
+    root = checkout(tmp_path, {"alpha": [claim("A-1"), claim("A-2")]})
+    made = record(root, "alpha", "book", {"A-1": BOTH, "A-2": BOTH}, changed=("seeds", "rate"))
+    reason = "beyond the margin; the paper's number stays open; the same under gain 3; not judged under: x"
+    results = [
+        one.model_copy(update={"reason": words}) for one, words in zip(made.results, ["so", reason], strict=True)
+    ]
+    lines = run_table(made.model_copy(update={"results": tuple(results)}), Look()).splitlines()
+    assert lines[0] == "alpha, tier book (changed: seeds, rate), 3 seeds: tiny"
+    assert lines[2].split(maxsplit=5) == [
+        "A-2", "reproduced", "3.0", "[1.0,", "5.0]", "points  beyond the margin; the paper's number stays open",
+    ]  # fmt: skip
+    assert run_table(made, Look()).splitlines()[-1] == "  All: so"
+    narrow = run_table(made, Look(colour=True, width=50)).splitlines()
+    assert max(len(re.sub("\x1b.*?m", "", line)) for line in narrow[1:]) <= 50
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from edgebook.ledger import Claim, judge
 from edgebook.ledger.record import ClaimResult
-from edgebook.ledger.wording import counts_from, duration, estimate, measured, number, paper_number, sampling, values
+from edgebook.ledger.wording import (
+    counts_from,
+    duration,
+    estimate,
+    gap,
+    measured,
+    number,
+    paper_number,
+    sampling,
+    values,
+)
 
 FINITE = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False)
 
@@ -48,6 +58,8 @@ def test_an_estimate_reads_back_and_keeps_its_order(low: float, width: float, sh
         (57.0, (57.0, 57.0), "57 x"),
         (-0.5, None, "-0.500 x"),
         (None, None, "–"),
+        (1.78e-15, None, "0 x"),
+        (1e-14, (-1e-13, 1e-13), "0 x"),
     ],
 )
 def test_estimates(mean: float | None, interval: tuple[float, float] | None, text: str) -> None:
@@ -61,13 +73,19 @@ def test_the_paper_column_keeps_numbers_directions_and_other_kinds_apart() -> No
     assert paper_number(claim(expects="negative")) == "below 0 points, no number"
     assert paper_number(claim(expects="equivalent")) == "no difference"
     assert paper_number(claim(expects="equivalent", neutral=3)) == "equal to 3 points"
+    bounds = (-100, 100)
+    assert paper_number(claim(neutral=-1, margin=0, bounds=bounds)) == "loses less than 1 point, no number"
+    assert paper_number(claim(neutral=-2, expects="negative")) == "loses more than 2 points, no number"
+    assert paper_number(claim(neutral=-2, unit="decades")) == "above -2 decades, no number"
+    assert paper_number(claim(neutral=1, margin=0.1, unit="times")) == "above 1 time, no number"
+    assert paper_number(claim(target=1, size="about", tolerance=0.25, margin=0.5)) == "about 1 point"
     for kind in ("control", "question", "identity"):
         assert paper_number(claim(kind=kind)) == "expected: above 0 points"
 
 
 @pytest.mark.parametrize(("stated", "text"), [
     ({}, "counts from ±1 point"), ({"margin": 0.5}, "counts from ±0.5 points"),
-    ({"neutral": -1, "margin": 0}, "counts from -1 points"),
+    ({"neutral": -1, "margin": 0}, "counts from -1 point"),
     ({"neutral": 1, "margin": 0.1, "unit": "times"}, "counts from 1 ± 0.1 times"),
     ({"expects": "equivalent", "margin": 3}, "counts as equal within ±3 points"),
     ({"expects": "equivalent", "neutral": 1, "margin": 0.2, "unit": "times"}, "counts as equal within 1 ± 0.2 times"),
@@ -99,8 +117,15 @@ def test_what_was_measured_and_what_it_rests_on(found: ClaimResult, text: str, b
     assert (measured(found), sampling(found)) == (text, basis)
 
 
+def test_a_gap_has_its_sign_its_unit_and_the_digits_of_the_mean() -> None:
+    found = judged([1.0, 1.2, 1.4, 1.6, 1.8, 2.0])
+    assert gap(found) == "–"
+    assert gap(found.model_copy(update={"gap": -18.5})) == "-18.50 points"
+    assert gap(found.model_copy(update={"gap": 1.0, "interval": None})) == "+1 point"
+
+
 def test_equal_values_stand_together_and_many_as_their_range() -> None:
-    assert values([1.0, 4.155, 1.0, 1.0], "times") == "1 times in 3 seeds, 4.16 in 1"
+    assert values([1.0, 4.155, 1.0, 1.0], "times") == "1 time in 3 seeds, 4.16 in 1"
     assert values([-2.0, 1000.0, -2.0]) == "-2 in 2 seeds, 1,000 in 1"
     assert values([0.5]) == "0.500 in 1 seed"
     assert values([0.1 * n for n in range(9)], "points") == "from 0 to 0.800 points"

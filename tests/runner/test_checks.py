@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgebook.__main__ import main
-from edgebook.ledger import Verdict, load_ledger
+from edgebook.ledger import Verdict, load_ledger, start
 from edgebook.ledger.record import ClaimResult, Hardware, Measured, Record, save_measured, save_record
 from edgebook.pages.check import check
 
@@ -22,7 +22,7 @@ claims:
     unit: points
     expects: positive
     margin: 1
-  - {<<: *first, id: A-2}
+  - {<<: *first, id: A-2, where: table 1}
 """
 PAPERS = """
 wings:
@@ -161,15 +161,15 @@ def test_a_record_must_be_of_its_notebook_at_tier_full_and_of_its_claims(sound):
         for claim in load_ledger("toy").claims
     ]  # fmt: skip
     record = Record(
-        notebook="toy", title="", tier="full", scale="", parameters={}, seeds=(), results=results, commit=None,
+        notebook="toy", title="", tier="full", scale="", parameters={}, seeds=(0,), results=results, commit=None,
         dirty=False, fingerprint="", versions={}, seconds=1, started="",
         hardware=Hardware(cpu="", cores=1, gpu=None, platform=""),
     )  # fmt: skip
     path = save_record(record, sound.root / "results/full")
-    beside = save_measured(Measured(seeds=(0,), arms={}, results=({},)), path)
+    beside = save_measured(Measured(started="", seeds=(0,), arms={}, results=({},)), path)
     assert check(sound.root) == []
     beside.write_text("{}")
-    assert check(sound.root) == ["toy.measured.json is no valid file of what was measured: seeds: Field required."]
+    assert check(sound.root) == ["toy.measured.json is no valid file of what was measured: started: Field required."]
     beside.unlink()
     path.write_text(path.read_text().replace("A-2", "A-3").replace('"full"', '"book"'))
     assert check(sound.root) == [
@@ -180,8 +180,19 @@ def test_a_record_must_be_of_its_notebook_at_tier_full_and_of_its_claims(sound):
 
 def test_the_command_exits_1_and_lists_each_problem(sound, capsys):
     assert main(["check"]) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "2 claims in 1 ledger, 0 records: all consistent\n"
     (sound.root / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
     assert main(["check"]) == 1
     named = "_toc.yml does not name 'notebooks/toy'.\n_toc.yml does not name 'book/data'.\n"
-    assert capsys.readouterr().out == named
+    assert capsys.readouterr().out == f"{named}2 claims in 1 ledger, 0 records: 2 problems\n"
+
+
+def test_stale_records_are_listed_and_are_no_problem(sound, capsys):
+    run = start("toy", {"tier": "full", "seeds": 8, "rate": 0.5})
+    save_record(run.judge({"A-1": float, "A-2": float}, run.seeds, scale=""), sound.root / "results/full")
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "2 claims in 1 ledger, 1 record: all consistent\n"
+    ledger = sound.root / "book/claims/toy.yml"
+    ledger.write_text(ledger.read_text().replace("margin: 1", "margin: 2"))
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["stale: toy (the ledger has changed)"]

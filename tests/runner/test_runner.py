@@ -116,6 +116,33 @@ def test_two_runs_and_plain_papermill_give_the_same(toy, tmp_path):
     assert (tmp_path / "plain/toy.json").read_bytes() == (tmp_path / "one/toy.json").read_bytes()
 
 
+LEDGER = """
+title: Toy
+cite: toy2020
+statements: [{says: It is so., tested_by: [T-1]}]
+claims:
+  - {id: T-1, says: It is so., where: abstract, measures: a value, unit: points, expects: positive, margin: 0.5}
+"""
+
+
+def test_plain_papermill_writes_its_record_beside_its_output_and_over_no_other(toy, printed):
+    """A kernel of its own, since what tells where the output goes is the process that started it."""
+    judges = "record = run.judge({'T-1': lambda n: 2.0 + n}, run.seeds, scale='s')\nrun.finish(record, {})"
+    toy.notebook("notebooks/toy.ipynb", "from edgebook import ledger\nrun = ledger.start('toy', globals())", judges)
+    toy.write("book/claims/toy.yml", LEDGER)
+    earlier = toy.write("_build/runs/book/toy.json", "of the runner")
+    (toy.root / "mine").mkdir()
+    words = ("notebooks/toy.ipynb", "mine/out.ipynb", "-p", "seeds", "6", "--no-progress-bar")
+    done = toy.command(*words, module="papermill")
+    assert done.returncode == 0, done.stderr
+    path = toy.root / "mine/out.json"
+    assert printed(path.with_suffix(".ipynb")) == f"The record of this run, tier book (changed: seeds), is {path}.\n"
+    found = json.loads(path.read_text())
+    assert (found["tier"], found["changed"], len(found["seeds"])) == ("book", ["seeds"], 6)
+    assert earlier.read_text() == "of the runner"
+    assert [file.name for file in toy.root.glob("_build/**/*.json")] == ["toy.json"]
+
+
 def test_metadata_has_no_time_and_no_place_and_defaults_are_not_injected(toy):
     """At tier book a page shows its parameters cell and nothing beside it."""
     executed = nbformat.read(runner.run("toy"), as_version=4)

@@ -78,12 +78,33 @@ def drawn(panel, claim=None):
     return ax
 
 
-def test_a_sweep_without_a_table_is_one_line(toy, tmp_path):
-    assert write_pages(tmp_path / "tree") == ["book/sweeps"]
-    text = (tmp_path / "tree/book/sweeps.md").read_text()
-    (line,) = (line for line in text.splitlines() if line.startswith("- "))
-    assert line == "- toy: W? 6 points of `toy` at tier full, not run here yet; `make sweep NAME=toy` runs them."
-    assert list((tmp_path / "tree/book/sweeps").iterdir()) == []
+def test_without_a_table_there_is_no_section(toy, tmp_path):
+    assert write_pages(tmp_path / "tree") == []
+    assert not (tmp_path / "tree").exists()
+
+
+def test_a_committed_table_is_drawn_like_one_that_was_run_here(toy, tmp_path, monkeypatch):
+    make_table(monkeypatch, failed={(8, 1.0)})
+    assert write_pages(tmp_path / "here") == ["book/sweeps", "book/sweeps/toy"]
+    toy.write("results/sweeps/toy.csv", table.table_path("toy", ".csv").read_text())
+    run_here = table.read_table(table.table_path("toy"))
+    table.table_path("toy").unlink()
+    table.table_path("toy", ".csv").unlink()
+    assert table.read_table(table.shown_table("toy")) == run_here
+    assert write_pages(tmp_path / "there") == ["book/sweeps", "book/sweeps/toy"]
+    for name in ("toy.md", "toy.csv", "toy-T-1.svg"):
+        pair = [(tmp_path / tree / "book/sweeps" / name).read_bytes() for tree in ("here", "there")]
+        assert pair[0] == pair[1], name
+
+
+@pytest.mark.parametrize(("tier", "says"), [("full", False), ("quick", True)])
+def test_a_page_says_at_what_scale_it_was_run(toy, tmp_path, monkeypatch, tier, says):
+    toy.write("notebooks/sweeps/toy.yml", SWEEP.replace("tier: full", f"tier: {tier}"))
+    make_table(monkeypatch)
+    write_pages(tmp_path)
+    page = (tmp_path / "book/sweeps/toy.md").read_text()
+    assert f"All of it was run at tier {tier}." in page
+    assert ("come from a larger run, at tier full" in page) is says
 
 
 def test_a_book_without_sweeps_has_no_page_of_them(toy, tmp_path):

@@ -135,6 +135,36 @@ def test_a_table_that_cannot_be_written_leaves_the_earlier_one(toy, monkeypatch)
     assert sorted(table.table_path("toy").parent.iterdir()) == sorted(kept)
 
 
+def with_claims(point, *words, values=(1.0, 2.0)):
+    """Note a point as done, with a record that has these words for claims T-1, T-2 and so on."""
+    results = [
+        {"claim": {"id": f"T-{number}", "kind": "claim", "unit": "points"}, "samples": [value], "mean": value,
+         "interval": [value - 1, value + 1], "verdict": word, "reason": ""}
+        for number, (word, value) in enumerate(zip(words, values, strict=True), 1)
+    ]  # fmt: skip
+    note(point, record={"results": results})
+
+
+def test_a_finished_sweep_is_told_with_a_small_table_of_the_claims_that_it_shows(toy, capsys):
+    toy.write("notebooks/sweeps/toy.yml", "says: W?\nnotebook: toy\ntier: full\n"
+              "grid: {rate: [0.5, 1.0, 2.0], seeds: [5, 6]}\nshows: [T-1]\n")  # fmt: skip
+    points = points_of("toy")
+    for number, point in enumerate(points[:-1]):
+        with_claims(point, "reproduced", "held", values=(number + 1.0, 0.0))
+    assert main(["sweep", "toy"]) == 0
+    assert capsys.readouterr().out.splitlines()[6:] == ["toy: 6 points, 5 done, 1 not run."]
+    note(points[-1], "failed")
+    assert main(["sweep", "toy"]) == 0
+    assert capsys.readouterr().out.splitlines()[7:] == [
+        "toy: 6 points, 5 done, 1 failed.", "", "T-1, points",
+        "           rate=0.5                   rate=1                     rate=2",
+        "  seeds=5  1.0 [0.0, 2.0] reproduced  3.0 [2.0, 4.0] reproduced  5.0 [4.0, 6.0] reproduced",
+        "  seeds=6  2.0 [1.0, 3.0] reproduced  4.0 [3.0, 5.0] reproduced",
+    ]  # fmt: skip
+    assert main(["sweep", "toy", "--summary"]) == 1
+    assert "T-1" not in capsys.readouterr().out
+
+
 def test_only_failures_are_forgotten(toy):
     points = points_of("toy")
     note(points[0])

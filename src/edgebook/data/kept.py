@@ -55,13 +55,16 @@ def sha256(arrays: Arrays) -> str:
 def keep(name: str, root: Path, obtain: Callable[[Path], Arrays]) -> Path:
     """Put a set into its folder, as a function returns it that may use a private folder beside that; whole or not.
 
-    Where anything fails, the private folder goes, and so do the folders that were made for it.
+    Where anything fails, the private folder goes, and so do the folders that were made for it; that of a process which
+    was killed goes with the next call.
     """
     target = kept_folder(name, root)
     made = [folder for folder in target.parents if not folder.exists()]  # the innermost first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent, ignore_cleanup_errors=True) as private:
+        _remove_forgotten(name, target.parent)
+        private_name = {"prefix": f".{name}-{os.getpid()}-", "dir": target.parent}
+        with tempfile.TemporaryDirectory(**private_name, ignore_cleanup_errors=True) as private:
             whole = Path(private, "arrays")
             arrays = obtain(Path(private))
             whole.mkdir()
@@ -78,3 +81,14 @@ def keep(name: str, root: Path, obtain: Callable[[Path], Arrays]) -> Path:
                 folder.rmdir()
         raise
     return target
+
+
+def _remove_forgotten(name: str, folder: Path) -> None:
+    """Remove the private folders of processes that are gone."""
+    for left in folder.glob(f".{name}-*-*"):
+        try:
+            os.kill(int(left.name.rsplit("-", 2)[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, PermissionError):  # a folder of others, or a process of another user
+            continue

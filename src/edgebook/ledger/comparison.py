@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgebook import notebooks
 from edgebook.ledger.record import ClaimResult, Record, load_record, records_in
 from edgebook.ledger.rule import Verdict
 from edgebook.ledger.scoreboard import commit_mark, hardware_line
@@ -35,21 +36,25 @@ def worse(before: Verdict | None, after: Verdict | None) -> bool:
 
 @dataclass(frozen=True)
 class Change:
-    """One claim in two records; None where a record does not have it."""
+    """One claim in two records; None where a record does not have it.
+
+    ``lower`` says that the second is of a lower tier, which can neither take a verdict away nor better it.
+    """
 
     claim: str
     before: ClaimResult | None
     after: ClaimResult | None
+    lower: bool = False
 
     @property
     def worse(self) -> bool:
-        return worse(*self._verdicts)
+        return not self.lower and worse(*self._verdicts)
 
     @property
     def better(self) -> bool:
         """Whether the verdict went up the order."""
         before, after = self._verdicts
-        return after in RANK and before in RANK and worse(after, before)
+        return not self.lower and after in RANK and before in RANK and worse(after, before)
 
     @property
     def apart(self) -> bool:
@@ -84,7 +89,13 @@ def changes(before: Record, after: Record) -> list[Change]:
     if before.notebook != after.notebook:
         raise ValueError(f"One record is of '{before.notebook}', the other of '{after.notebook}'.")
     first, second = ({result.claim.id: result for result in record.results} for record in (before, after))
-    return [Change(claim, first.get(claim), second.get(claim)) for claim in dict.fromkeys([*second, *first])]
+    lower = _is_lower(before, after)
+    return [Change(claim, first.get(claim), second.get(claim), lower) for claim in dict.fromkeys([*second, *first])]
+
+
+def _is_lower(before: Record, after: Record) -> bool:
+    order = list(notebooks.TIERS)
+    return order.index(after.tier) < order.index(before.tier)
 
 
 def as_text(before: Record, after: Record) -> str:
@@ -92,8 +103,10 @@ def as_text(before: Record, after: Record) -> str:
     found = changes(before, after)
     told = [change for change in found if not change.same]
     worse, better = (sum(getattr(change, way) for change in found) for way in ("worse", "better"))
+    tier = f"  tier {after.tier} is below {before.tier}, and makes no verdict worse or better"
     return "\n".join([
         f"{after.notebook}, tier {after.tier}",
+        *[tier] * _is_lower(before, after),
         *(f"  {name}: {one} -> {other}" for name, (one, other) in _circumstances(before, after).items()),
         *map(str, told),
         f"  claims: {worse} worse, {better} better, {len(told)} with other values, {len(found) - len(told)} the same",
@@ -103,20 +116,34 @@ def as_text(before: Record, after: Record) -> str:
 def compare_paths(before: Path, after: Path) -> tuple[str, bool]:
     """Compare two records, or all of the same name in two folders; say what changed, and whether a verdict got worse.
 
-    Records that only the second folder has are new and not compared; one that only the first has is an error.
+    What only one folder has is named and not compared. A folder stands for its record of the notebook where the other
+    path is a record. A `FileNotFoundError` names the path where there is nothing, and folders with nothing in common.
     """
-    pairs = [(load_record(one), load_record(other)) for one, other in _pairs(before, after)]
-    told = "\n\n".join(as_text(*pair) for pair in pairs)
-    return told, any(change.worse for pair in pairs for change in changes(*pair))
+    for path in (before, after):
+        if not path.exists():
+            raise FileNotFoundError(f"There is no record or folder at {path}.")
+    pairs, alone = _pairs(before, after)
+    loaded = [(load_record(one), load_record(other)) for one, other in pairs]
+    told = [*(as_text(*pair) for pair in loaded), *alone]
+    return "\n\n".join(told), any(change.worse for pair in loaded for change in changes(*pair))
 
 
-def _pairs(before: Path, after: Path) -> list[tuple[Path, Path]]:
-    if not (before.is_dir() and after.is_dir()):
-        return [(before, after)]
-    names = [path.name for path in records_in(before)]
-    if not names:
-        raise FileNotFoundError(f"There is no record in {before}.")
-    return [(before / name, after / name) for name in names]
+def _pairs(before: Path, after: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Return which records are to be compared, and a line for each folder that has others."""
+    if before.is_file() or after.is_file():
+        record = before if before.is_file() else after
+        name = f"{load_record(record).notebook}.json" if before.is_dir() or after.is_dir() else ""
+        return [(before / name if before.is_dir() else before, after / name if after.is_dir() else after)], []
+    found = {folder: [path.name for path in records_in(folder)] for folder in (before, after)}
+    for folder, names in found.items():
+        if not names:
+            raise FileNotFoundError(f"There is no record in {folder}.")
+    shared = [name for name in found[before] if name in found[after]]
+    if not shared:
+        raise FileNotFoundError(f"No record in {before} has the name of one in {after}.")
+    alone = {folder: [name for name in names if name not in shared] for folder, names in found.items()}
+    lines = [f"Only in {folder}: {', '.join(names)}" for folder, names in alone.items() if names]
+    return [(before / name, after / name) for name in shared], ["\n".join(lines)] * bool(lines)
 
 
 def _circumstances(before: Record, after: Record) -> dict[str, tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from edgebook.ledger.claims import Claim
@@ -38,8 +38,7 @@ class VerdictLines:
         return f'<ul class="eb-lines" style="list-style:none;padding-left:0">{lines}</ul>'
 
     def __str__(self) -> str:
-        found = (one for row in self._rows for one in row)
-        return "\n".join(f"{one.claim.id}: {one.verdict}, {_numbers(one)} ({source})" for source, one in found)
+        return "\n".join(line(one, source) for row in self._rows for source, one in row)
 
     __repr__ = __str__
 
@@ -47,15 +46,15 @@ class VerdictLines:
 class ClaimsTable:
     """A record's claims, grouped by kind, drawn as HTML in a notebook or the book, and as text elsewhere."""
 
-    def __init__(self, record: Record, history: Mapping[str, list[Turn]]) -> None:
+    def __init__(self, record: Record, history: Mapping[str, list[Turn]], notes: Iterable[str] = ()) -> None:
         groups = {title: [one for one in record.results if one.claim.kind is kind] for kind, title in KINDS.items()}
         self._groups = {title: group for title, group in groups.items() if group}
         self._history = history
-        self._note = holm_note(record)
+        self._notes_on_all = [*filter(None, [holm_note(record), *notes])]
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col"{_CELL}>{name}</th>' for name in COLUMNS)
-        note = f'<p class="eb-note">{escape(self._note)}</p>' if self._note else ""
+        note = "".join(f'<p class="eb-note">{escape(one)}</p>' for one in self._notes_on_all)
         bodies = "".join(self._body(title, group) for title, group in self._groups.items())
         return (
             '<div class="eb-claims" style="overflow-x:auto"><table class="eb-table" '
@@ -71,7 +70,7 @@ class ClaimsTable:
                 lines.append(text_line(one.claim, one.verdict, one) + f" ({sampling(one)})")
                 lines.append(f"          {one.claim.says} Paper: {paper_number(one.claim)}.")
                 lines += [f"          {note}" for note in self._notes(one)]
-        return "\n".join([*lines, *[self._note] * bool(self._note)])
+        return "\n".join([*lines, *self._notes_on_all])
 
     def _notes(self, result: ClaimResult) -> list[str]:
         return [*notes_on(result), *_grid(result), *filter(None, [was(self._history.get(result.claim.id, []))])]
@@ -85,14 +84,24 @@ class ClaimsTable:
         return f"<tbody>{head}{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody>"
 
 
-def claims_table(record: Record | None) -> ClaimsTable | str:
+def claims_table(record: Record | None, beside: Record | None = None) -> ClaimsTable | str:
     """Return the table of a record, to be shown as the last value of a notebook's cell; without one, a sentence.
 
-    That of a run at tier full also says what the words in its committed records were before.
+    That of a run at tier full also says what the words in its committed records were before. Of the page's own run
+    ``beside`` it there is one line.
     """
     if record is None:
         return "No run at tier full has been recorded yet."
-    return ClaimsTable(record, turns(record.notebook) if record.tier == "full" else {})
+    notes = [_own_run(beside)] if beside is not None and beside.started != record.started else []
+    return ClaimsTable(record, turns(record.notebook) if record.tier == "full" else {}, notes)
+
+
+def _own_run(record: Record) -> str:
+    count = len(record.seeds)
+    return (
+        f"This page's own small run, {count} seed{'s' * (count != 1)} at tier {record.tier}, is not judged; "
+        "it proves that the page runs."
+    )
 
 
 def verdict_lines(record: Record, *claims: str) -> VerdictLines:
@@ -104,12 +113,23 @@ def verdict_lines(record: Record, *claims: str) -> VerdictLines:
     full = full_record(record.notebook)
     if full is not None and record.tier != "full":
         sources = {"recorded at tier full" + (", stale" if stale_reasons(full) else ""): full} | sources
-    known = [result.claim.id for result in record.results]
+    results_of(record, claims)
+    found = [(name, result) for name, source in sources.items() for result in source.results]
+    return VerdictLines([[one for one in found if one[1].claim.id == claim] for claim in claims])
+
+
+def results_of(record: Record, claims: Sequence[str]) -> list[ClaimResult]:
+    """Return the results of some claims, in the order of their ids; a `ValueError` where the record lacks one."""
+    known = {result.claim.id: result for result in record.results}
     for claim in claims:
         if claim not in known:
             raise ValueError(f"The record has no claim {claim!r}; it has {', '.join(known)}.")
-    found = [(name, result) for name, source in sources.items() for result in source.results]
-    return VerdictLines([[one for one in found if one[1].claim.id == claim] for claim in claims])
+    return [known[claim] for claim in claims]
+
+
+def line(result: ClaimResult, source: str) -> str:
+    """Write a verdict as one line for a terminal, with the run that it comes from."""
+    return f"{result.claim.id}: {result.verdict}, {_numbers(result)} ({source})"
 
 
 def holm_note(record: Record) -> str:

@@ -66,6 +66,12 @@ def was(known: list[Turn]) -> str:
     return f"was {', '.join(past)}" if past else ""
 
 
+def last_change(path: str, root: Path | None = None) -> str:
+    """Say at which commit and when a file was changed last; empty where git does not know."""
+    commit, _, when = _git(root or project_root(), "log", "-1", "--format=%h %cs", "--", path).decode().partition(" ")
+    return f"commit {commit[:7]}, {_day(date.fromisoformat(when.strip()))}" if commit else ""
+
+
 def _renamed(before: str, after: str) -> bool:
     """Tell whether two words say the same of statements of different kinds; among claims no two do."""
     both = {before, after}

@@ -11,7 +11,10 @@ from edgebook.ledger.claims import Claim
 from edgebook.ledger.evidence import CONFIDENCE, MINIMUM_SEEDS, Sample, weigh
 from edgebook.ledger.record import full_record, records_in
 from edgebook.ledger.rule import Effect, Verdict, effect_of
+from edgebook.ledger.terminal import PLAIN, Look
 from edgebook.ledger.wording import measured
+from edgebook.notebooks.files import require
+from edgebook.notebooks.listing import catalogued
 from edgebook.notebooks.paths import project_root
 
 _COUNTS = range(MINIMUM_SEEDS, 1001)
@@ -40,14 +43,16 @@ def seeds_to_decide(claim: Claim, samples: Sequence[Sample]) -> int | None:
     return None
 
 
-def as_text(papers: Sequence[str] = ()) -> str:
-    """Write a table of what is inconclusive in the records of some papers, by default of all, with the seeds it needs.
+def as_text(papers: Sequence[str] = (), look: Look = PLAIN) -> str:
+    """Write what is inconclusive in the records of some papers, by default of all, with the seeds that it needs.
 
-    A `ValueError` where a paper has no record.
+    A `ValueError` where a paper has no record, with the nearest name where there is no such paper.
     """
-    names = papers or [path.stem for path in records_in(project_root() / "results" / "full")]
+    recorded = [path.stem for path in records_in(project_root() / "results" / "full")]
+    for name in papers:
+        require("paper", name, dict.fromkeys([*recorded, *(one["name"] for one in catalogued())]))
     lines = [f"{'claim':<7} {'seeds':>5} {'needs':>6}  measured"]
-    for name in names:
+    for name in papers or recorded:
         record = full_record(name)
         if record is None:
             raise ValueError(f"There is no record of '{name}'.")
@@ -55,4 +60,5 @@ def as_text(papers: Sequence[str] = ()) -> str:
             if one.verdict is Verdict.INCONCLUSIVE:
                 needs = seeds_to_decide(one.claim, one.samples) or "-"
                 lines.append(f"{one.claim.id:<7} {len(one.samples):>5} {needs:>6}  {measured(one)}")
-    return "\n".join(lines)
+                lines += look.beneath(one.claim.says)
+    return "\n".join(lines) if len(lines) > 1 else "Nothing is inconclusive."

@@ -82,12 +82,13 @@ class Confirmation(Strict):
 
 
 class Record(Strict):
-    """Everything that is known of one run."""
+    """Everything that is known of one run; ``changed`` names the parameters that are not those of its tier."""
 
     schema_version: Literal[2] = 2
     notebook: str
     title: str
     tier: str
+    changed: tuple[str, ...] = ()
     scale: str
     parameters: dict[str, bool | int | float | str]
     seeds: tuple[int, ...]
@@ -108,6 +109,11 @@ class Record(Strict):
         if isinstance(given, dict) and given.get("schema_version", 2) == 1:
             raise ValueError(f"it is of an older form; make it anew: make record PAPER={given.get('notebook')}")
         return given
+
+    @property
+    def label(self) -> str:
+        """Say at which tier the run was, and which of its parameters it had otherwise."""
+        return f"tier {self.tier}" + (f" (changed: {', '.join(self.changed)})" if self.changed else "")
 
 
 Levels = dict[str, dict[str, tuple[float, ...]]]  # by arm and measure, a value for each seed
@@ -149,9 +155,9 @@ def hardware() -> Hardware:
     return Hardware(cpu=cpu, cores=os.cpu_count() or 1, gpu=gpu, platform=f"{platform.system()} {platform.machine()}")
 
 
-def save_record(record: Record, folder: Path) -> Path:
-    """Write ``<folder>/<notebook>.json``, whole or not at all, and return its path."""
-    return write_whole(folder / f"{record.notebook}.json", record.model_dump_json(indent=2) + "\n")
+def save_record(record: Record, folder: Path, name: str | None = None) -> Path:
+    """Write ``<folder>/<name>.json``, by default with the notebook's name, whole or not at all; return its path."""
+    return write_whole(folder / f"{name or record.notebook}.json", record.model_dump_json(indent=2) + "\n")
 
 
 def save_measured(measured: Measured, record: Path) -> Path:

@@ -17,11 +17,15 @@ from typing import Any
 from tqdm import tqdm
 
 from edgebook import notebooks
+from edgebook.ledger import shown
 from edgebook.ledger.claims import Ledger, load_ledger
+from edgebook.ledger.drawn import keep_drawn
 from edgebook.ledger.evidence import Sample
 from edgebook.ledger.record import Measured, Record, full_record, hardware, save_measured, save_record, versions
 from edgebook.ledger.results import judge_all
+from edgebook.ledger.shown import Shown
 from edgebook.notebooks import sources
+from edgebook.notebooks.by_hand import changed_parameters, is_by_hand, record_path, require_tier
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root, revision
 
@@ -32,10 +36,12 @@ _NUMBERS = re.compile(r"\d+(\.\d+)?( +\d+(\.\d+)?)*")
 class Run:
     """One execution of a paper's notebook; made by `start` in the notebook's second code cell."""
 
-    def __init__(self, notebook: str, parameters: dict[str, Any], root: Path) -> None:
+    def __init__(self, notebook: str, parameters: dict[str, Any], root: Path, own: Path | None = None) -> None:
         self.notebook = notebook
         self.parameters = parameters
         self.tier: str = parameters["tier"]
+        self.changed = changed_parameters(notebook, parameters)
+        self._own_path = own  # where the record of a notebook goes that the runner did not start
         self.ledger: Ledger = load_ledger(notebook, root)
         self._root = root
         path = root / "notebooks" / f"{notebook}.ipynb"
@@ -45,6 +51,7 @@ class Run:
         self._clock = time.perf_counter()
         self._seconds_before = 0.0
         self._measured: Measured | None = None
+        self._judged: Shown | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -174,13 +181,31 @@ class Run:
                 results=results, under=under, placebo=placebo or (),
             )  # fmt: skip
         commit, dirty = revision(self._root)
-        return Record(
+        record = Record(
             notebook=self.notebook, title=self.ledger.title, tier=self.tier, scale=scale,
             parameters=self.parameters, seeds=tuple(self.seeds), results=found, floor=floor,
-            commit=commit, dirty=dirty, fingerprint=self._fingerprint,
+            commit=commit, dirty=dirty, fingerprint=self._fingerprint, changed=self.changed,
             versions=versions(), hardware=hardware(),
             seconds=round(self._seconds_before + time.perf_counter() - self._clock, 1), started=self._started,
         )  # fmt: skip
+        self._judged = shown.shown(record, results, under, placebo or ())
+        return record
+
+    def shown(self, results: Sequence[Any]) -> Shown:
+        """Return what the page shows from here on, after `judge`: the recorded run, or this one with its ``results``.
+
+        It is the committed run at tier full as long as this run's parameters are those that the notebook itself has,
+        the record is not stale, and what it measured lies beside it. Figures that are shown from now on carry the
+        numbers that they draw. A `ValueError` where nothing has been judged yet.
+        """
+        if self._judged is None:
+            raise ValueError("What a page shows is asked for after run.judge(...).")
+        declared = notebooks.parameters(self._root / "notebooks" / f"{self.notebook}.ipynb").values()
+        usual = self.parameters == {parameter.name: parameter.default for parameter in declared}
+        found = shown.recorded(self.notebook, self._root) if usual else None
+        found = found or self._judged._replace(results=list(results))
+        keep_drawn(found)
+        return found
 
     def recorded(self) -> Record | None:
         """Return the committed run at tier full, or None where there is none yet."""
@@ -200,15 +225,23 @@ class Run:
                 self.ledger.claim(claim)
                 found = verdicts.get(claim, verdict)
                 assert found == verdict, f"The prose says that {claim} is '{verdict}', the recorded run '{found}'."
-        self.save(record)
+        path = self.save(record)
+        if path == self._own_path:
+            print(f"The record of this run, {record.label}, is {path}.")
 
     def save(self, record: Record) -> Path:
-        """Write the record, and beside it what was measured, to ``EDGEBOOK_OUT`` or ``_build/runs/<tier>``."""
+        """Write the record, and beside it what was measured; return its path.
+
+        It goes to ``EDGEBOOK_OUT``, which the runner sets. Without it a notebook's goes beside the output of papermill,
+        or where that is not known into a folder of its own under ``_build/runs``, and any other to
+        ``_build/runs/<tier>``.
+        """
         folder = os.environ.get("EDGEBOOK_OUT")
-        place = Path(folder) if folder else self._root / "_build" / "runs" / self.tier
+        path = Path(folder or self._root / "_build" / "runs" / self.tier) / f"{record.notebook}.json"
+        path = path if folder else self._own_path or path
         if self._measured is not None:  # before the record, which without it would be half
-            save_measured(self._measured, place / f"{record.notebook}.json")
-        return save_record(record, place)
+            save_measured(self._measured, path)
+        return save_record(record, path.parent, path.stem)
 
 
 def _by_arm(found: Sequence[Mapping[str, Mapping[str, float]]]) -> _Reached:
@@ -223,7 +256,8 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
     """Begin the run of a notebook with the values that its parameters have now, in its ``globals()``.
 
     A `ValueError` where a parameter has a value of the wrong type, the tier is unknown, a text that stands for
-    numbers holds something else, or a batch has no image.
+    numbers holds something else, a batch has no image, or a notebook that is executed without the runner names another
+    tier than book and does not have its parameters.
     """
     root = project_root()
     declared = notebooks.parameters(root / "notebooks" / f"{notebook}.ipynb")
@@ -236,7 +270,11 @@ def start(notebook: str, namespace: Mapping[str, Any]) -> Run:
             raise ValueError(f"{name} must be numbers separated by spaces, such as {default!r}, got {value!r}.")
     if parameters.get("batch_size", 1) < 1:
         raise ValueError(f"batch_size must be at least 1, got {parameters['batch_size']}.")
-    return Run(notebook, parameters, root)
+    if not is_by_hand(namespace):
+        return Run(notebook, parameters, root)
+    run = Run(notebook, parameters, root, record_path(notebook, namespace))
+    require_tier(notebook, run.tier, run.changed)
+    return run
 
 
 def save_metrics(notebook: str, metrics: Mapping[str, float | Sequence[float]]) -> Path:

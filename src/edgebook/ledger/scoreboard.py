@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from edgebook.ledger.claims import Claim, ledger_path, load_ledger
-from edgebook.ledger.display import text_line
 from edgebook.ledger.papers import Paper, load_papers
 from edgebook.ledger.record import ClaimResult, Hardware, Record, full_record, load_record, stale_reasons
 from edgebook.ledger.rule import Kind, Verdict
+from edgebook.ledger.terminal import PLAIN, Look, claim_lines
+from edgebook.ledger.wording import duration
+from edgebook.notebooks.files import require
 from edgebook.notebooks.paths import project_root
 
 NOT_RUN = "not run yet"
@@ -56,14 +58,32 @@ class Row:
         return str(self.record.confirmed) if self.record and self.record.confirmed and not self.stale else ""
 
 
-def rows(root: Path | None = None, executed: Path | None = None) -> list[Row]:
-    """Return one row per claim, in the order of the catalogue and the ledgers.
+def rows(
+    root: Path | None = None,
+    executed: Path | None = None,
+    *,
+    paper: Collection[str] = (),
+    wing: Collection[str] = (),
+    kind: Collection[str] = (),
+    verdict: Collection[str] = (),
+) -> list[Row]:
+    """Return one row per claim, in the order of the catalogue and the ledgers; of some papers, kinds and so on, or all.
 
-    A paper's record is that in ``results/full``, else that in ``executed``, by default ``_build/book``.
+    A paper's record is that in ``results/full``, else that in ``executed``, by default ``_build/book``. A `ValueError`
+    offers the nearest name where there is no such paper, wing, kind or verdict.
     """
     root = root or project_root()
     executed = executed or root / "_build" / "book"
-    return [row for paper in load_papers(root).papers for row in _of_paper(paper, root, executed)]
+    catalogue = load_papers(root)
+    there = {"paper": (paper, [one.name for one in catalogue.papers]), "wing": (wing, catalogue.wings),
+             "kind": (kind, Kind), "verdict": (verdict, VERDICTS)}  # fmt: skip
+    for what, (names, known) in there.items():
+        for name in names:
+            require(what, name, known)
+    papers = [one for one in catalogue.papers if one.name in (paper or [one.name]) and one.wing in (wing or [one.wing])]
+    found = [row for one in papers for row in _of_paper(one, root, executed)]
+    kept = [row for row in found if not kind or (row.claim and row.claim.kind in kind)]
+    return [row for row in kept if not verdict or row.verdict in verdict]
 
 
 def find_record(name: str, root: Path, executed: Path) -> Record | None:
@@ -121,37 +141,49 @@ def commit_mark(commit: str | None, dirty: bool) -> str:
 
 def counted(rows: Sequence[Row]) -> str:
     """Write counts in a line, as in "3 reproduced, 1 inconclusive; controls held: 2 of 3"."""
-    words = ", ".join(verdict if verdict == NOT_WRITTEN else f"{n} {verdict}" for verdict, n in counts(rows).items())
-    return "; ".join([words, *(f"{name}: {of}" for name, of in apart(rows).items())])
+    return "; ".join([_words(rows), *(f"{name}: {of}" for name, of in apart(rows).items())])
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """Write the scoreboard for a terminal: a heading per paper, a line per claim, a total."""
+def _words(rows: Sequence[Row]) -> str:
+    """Write how often claims met each word, as in "3 reproduced, 1 inconclusive"."""
+    return ", ".join(verdict if verdict == NOT_WRITTEN else f"{n} {verdict}" for verdict, n in counts(rows).items())
+
+
+def as_text(rows: Sequence[Row], look: Look = PLAIN) -> str:
+    """Write the scoreboard for a terminal: a heading per paper, each claim with its sentence, a total."""
     lines: list[str] = []
     for paper, group in by_paper(rows):
-        lines.append(f"{paper.name} ({paper.year}): {counted(group)}")
-        lines += [f"  stale: {'; '.join(reasons)}" for reasons in {row.stale for row in group if row.stale}]
-        lines += [f"  confirmed: {said}" for said in {row.confirmed for row in group if row.confirmed}]
-        lines += [_text_line(row) for row in group if row.claim]
-    return "\n".join([*lines, "", f"All: {counted_all(rows)}", placebo_line(rows)])
+        lines += [f"{paper.name} ({paper.year}): {counted(group)}", *_about(group)]
+        for row in group:
+            if row.claim:
+                notes = [row.claim.kind] * (row.claim.kind is not Kind.CLAIM) + [f"with Holm: {row.holm}"] * bool(
+                    row.holm
+                )
+                lines += claim_lines(row.claim, row.verdict, row.result, look, notes)
+        lines.append("")
+    return "\n".join([*lines, f"All: {counted_all(rows)}", placebo_line(rows)])
+
+
+def _about(group: Sequence[Row]) -> list[str]:
+    """Say of which run the rows of a paper are, why it is stale, and how it was confirmed."""
+    record = next((row.record for row in group if row.record), None)
+    if record is None:
+        return []
+    made = f"{commit_mark(record.commit, record.dirty)}, {duration(record.seconds)}"
+    lines = [f"  {record.label}, {len(record.seeds)} seeds, {made}: {record.scale}"]
+    lines += [f"  stale: {'; '.join(reasons)}" for reasons in {row.stale for row in group if row.stale}]
+    return lines + [f"  confirmed: {said}" for said in {row.confirmed for row in group if row.confirmed}]
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Write the scoreboard in short as a Markdown table: one line per paper, one column per word that claims met.
-
-    Questions, controls and identities stand apart, a column for each kind that there is.
-    """
-    met = [verdict for verdict in counts(rows) if verdict != NOT_WRITTEN]
+    """Write the scoreboard in short as a Markdown table: a line per paper, its claims' words, the other kinds apart."""
     others = list(apart(rows))
-    heads = [*(met or ["claims"]), *others]
-    lines = ["| Paper | Year | " + " | ".join(heads) + " |", "|---|---|" + "--:|" * len(heads)]
+    heads = ["Paper", "Year", "Claims", *(name[0].upper() + name[1:] for name in others)]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|---|" + "--:|" * len(others)]
     for paper, group in by_paper(rows):
-        found, beside = counts(group), apart(group)
-        if NOT_WRITTEN in found:
-            cells = [NOT_WRITTEN] + [""] * (len(heads) - 1)
-        else:
-            cells = [str(found.get(verdict, 0)) for verdict in met] + [beside.get(name, "") for name in others]
-        lines.append(f"| {paper.short} | {paper.year} | " + " | ".join(cells) + " |")
+        beside = apart(group)
+        cells = [paper.short, str(paper.year), _words(group), *(beside.get(name, "") for name in others)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -168,13 +200,6 @@ def placebo_line(rows: Sequence[Row]) -> str:
     return f"Placebos called reproduced, direction only or yes: {passed} of {judged}"
 
 
-def _text_line(row: Row) -> str:
-    notes = [row.claim.kind] * (row.claim.kind is not Kind.CLAIM)
-    notes += [f"tier {row.record.tier}"] if row.record else []
-    notes += [f"with Holm: {row.holm}"] * bool(row.holm)
-    return (text_line(row.claim, row.verdict, row.result) + f"  ({', '.join(notes)})" * bool(notes)).rstrip()
-
-
 def _of_paper(paper: Paper, root: Path, executed: Path) -> Iterator[Row]:
     page = f"notebooks/{paper.name}.html" if (root / "notebooks" / f"{paper.name}.ipynb").is_file() else None
     if not ledger_path(paper.name, root).is_file():
@@ -182,7 +207,7 @@ def _of_paper(paper: Paper, root: Path, executed: Path) -> Iterator[Row]:
         return
     record = find_record(paper.name, root, executed)
     results = {result.claim.id: result for result in record.results} if record else {}
-    stale = _stale(record, root) if record else ()
+    stale = why_stale(record, root) if record else ()
     for claim in load_ledger(paper.name, root).claims:
         link, result = f"{page}#{claim.id.lower()}" if page else None, results.get(claim.id)
         if result is None:
@@ -191,7 +216,8 @@ def _of_paper(paper: Paper, root: Path, executed: Path) -> Iterator[Row]:
             yield Row(paper, str(result.verdict), result.claim, link, result, record, stale)
 
 
-def _stale(record: Record, root: Path) -> tuple[str, ...]:
+def why_stale(record: Record, root: Path) -> tuple[str, ...]:
+    """Say why a record is stale, also where the checkout has nothing to compare it with; nothing where it is not."""
     try:
         return tuple(stale_reasons(record, root))
     except (ValueError, FileNotFoundError) as error:  # a tier or a file that the record names is gone

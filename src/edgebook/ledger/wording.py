@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,7 +13,18 @@ from edgebook.ledger.rule import Kind
 
 NOTHING = "–"
 _TINY = 1e-4  # below it a number is written with an exponent
+_ROUNDING = 1e-12  # below it what is measured is nothing but rounding
 _MOST_VALUES = 8  # that are listed one by one
+_HYPHEN = re.compile(r"(?<![\w.)-])-(?=[\d.])")
+
+
+def with_minus(text: str) -> str:
+    """Put a minus sign in the place of each hyphen that stands for one.
+
+    >>> with_minus("-0.3 to -1e-5, 2018-11 and RD-1")
+    '−0.3 to −1e-5, 2018-11 and RD-1'
+    """
+    return _HYPHEN.sub("\u2212", text)
 
 
 def number(value: float | None, decimals: int | None = None, sign: bool = False) -> str:
@@ -25,6 +37,7 @@ def number(value: float | None, decimals: int | None = None, sign: bool = False)
     """
     if value is None:
         return NOTHING
+    value = 0.0 if abs(value) < _ROUNDING else value
     if decimals is None and 0 < abs(value) < _TINY:
         return f"{value:{'+' if sign else ''}.2e}"
     if decimals is None:
@@ -42,29 +55,45 @@ def estimate(mean: float | None, interval: tuple[float, float] | None, unit: str
     """
     if mean is None:
         return NOTHING
+    if interval is None or interval[0] == interval[1] or max(abs(mean), *map(abs, interval)) < _ROUNDING:
+        return with_unit(number(mean), unit)
     tail = f" {unit}" if unit else ""
-    if interval is None or interval[0] == interval[1]:
-        return number(mean) + tail
     if max(abs(mean), *map(abs, interval)) < _TINY:
         return f"{mean:.2e} [{interval[0]:.2e}, {interval[1]:.2e}]{tail}"
-    half = (interval[1] - interval[0]) / 2
-    size = max(abs(mean), half)
-    decimals = max(0, min(6, 1 - math.floor(math.log10(half)), 3 - math.floor(math.log10(size))))
+    decimals = _decimals(mean, interval)
     low, high = (number(end, decimals) for end in interval)
     return f"{number(mean, decimals)} [{low}, {high}]{tail}"
+
+
+def _decimals(mean: float, interval: tuple[float, float]) -> int:
+    half = (interval[1] - interval[0]) / 2
+    size = max(abs(mean), half)
+    return max(0, min(6, 1 - math.floor(math.log10(half)), 3 - math.floor(math.log10(size))))
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Write a unit behind a number, in the singular behind a 1.
+
+    >>> with_unit("1", "times"), with_unit("-1", "points per step"), with_unit("1.0", "passes"), with_unit("0.5", "")
+    ('1 time', '-1 point per step', '1.0 passes', '0.5')
+    """
+    first, gap, rest = unit.partition(" ")
+    if text.lstrip("+-") == "1" and first.endswith("s"):
+        unit = first.removesuffix("es" if first == "passes" else "s") + gap + rest
+    return f"{text} {unit}".strip()
 
 
 def values(samples: Sequence[float], unit: str = "") -> str:
     """Write samples that have no interval as they are, equal ones together.
 
     >>> values([1.0, 1.0, 4.155, 1.0], "times")
-    '1 times in 3 seeds, 4.16 in 1'
+    '1 time in 3 seeds, 4.16 in 1'
     """
     found = sorted(Counter(map(number, sorted(samples))).items(), key=lambda one: float(one[0].replace(",", "")))
     if len(found) > _MOST_VALUES:
         return f"from {found[0][0]} to {found[-1][0]} {unit}".strip()
     (first, count), *others = found
-    lead = f"{first} {unit}".strip() + f" in {count} seed{'s' if count != 1 else ''}"
+    lead = with_unit(first, unit) + f" in {count} seed{'s' if count != 1 else ''}"
     return ", ".join([lead, *(f"{value} in {count}" for value, count in others)])
 
 
@@ -75,6 +104,15 @@ def measured(result: ClaimResult | None) -> str:
     if result.method == "values":
         return values(result.samples, result.claim.unit)
     return estimate(result.mean, result.interval, result.claim.unit)
+
+
+def gap(result: ClaimResult) -> str:
+    """Write how far a mean lies above the paper's number, with its sign and as many digits as the mean has."""
+    if result.gap is None:
+        return NOTHING
+    spread = result.interval is not None and result.interval[0] < result.interval[1]
+    decimals = _decimals(result.mean, result.interval) if spread else None
+    return with_unit(number(result.gap, decimals, sign=True), result.claim.unit)
 
 
 def sampling(result: ClaimResult) -> str:
@@ -93,24 +131,29 @@ def sampling(result: ClaimResult) -> str:
 
 def counts_from(claim: Claim) -> str:
     """Say from where on an effect counts, or up to where a difference counts as none."""
-    unit = claim.unit.replace("points", "point") if claim.margin == 1 else claim.unit
     if claim.neutral == 0:
-        reach = f"±{claim.margin:g} {unit}"
+        reach = "±" + with_unit(f"{claim.margin:g}", claim.unit)
     elif claim.margin == 0:
-        reach = f"{claim.neutral:g} {claim.unit}"
+        reach = with_unit(f"{claim.neutral:g}", claim.unit)
     else:
         reach = f"{claim.neutral:g} ± {claim.margin:g} {claim.unit}"
     return f"counts as equal within {reach}" if claim.expects == "equivalent" else f"counts from {reach}"
 
 
 def paper_number(claim: Claim) -> str:
-    """Write the paper's own number with its size, or which side is expected where it gives none or is not asked."""
+    """Write the paper's own number with its size, or which side is expected where it gives none or is not asked.
+
+    A difference that may fall to some points below 0 is told as a loss.
+    """
     if claim.target is not None:
-        return f"{claim.size} {claim.target:,g} {claim.unit}".strip()
+        return f"{claim.size} {with_unit(f'{claim.target:,g}', claim.unit)}"
     if claim.paper is not None:
-        return f"{number(claim.paper)} {claim.unit}".strip()
-    neutral = f"{number(claim.neutral)} {claim.unit}".strip()
+        return with_unit(number(claim.paper), claim.unit)
+    neutral = with_unit(number(claim.neutral), claim.unit)
     sides = {"positive": f"above {neutral}", "negative": f"below {neutral}", "equivalent": f"equal to {neutral}"}
+    if claim.neutral < 0 and claim.unit == "points":
+        loss = with_unit(number(-claim.neutral), claim.unit)
+        sides |= {"positive": f"loses less than {loss}", "negative": f"loses more than {loss}"}
     side = "no difference" if claim.expects == "equivalent" and claim.neutral == 0 else sides[claim.expects]
     if claim.kind is not Kind.CLAIM:
         return f"expected: {side}"

@@ -7,12 +7,12 @@ answers at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgebook.notebooks.cell import Parameter, Value, coerce, parameters
+from edgebook.notebooks.cell import Parameter, Value, coerce, parameters, parse
 from edgebook.notebooks.files import nearest, read_yaml, require
 from edgebook.notebooks.paths import project_root
 
@@ -111,6 +111,26 @@ def resolve(name: str, tier: str, settings: Mapping[str, object] | None = None) 
     values |= overrides(name, tier)
     values |= _checked(name, declared, settings or {})
     return values | {"tier": tier}
+
+
+def settings_of(name: str, words: Sequence[str]) -> dict[str, Value]:
+    """Read ``key=value`` words of a command line as values of a notebook's parameters.
+
+    A `ValueError` where a word is none, a key stands twice or is unknown, or a value has the wrong type.
+    """
+    declared = parameters(find(name))
+    settings: dict[str, Value] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes key=value, not '{word}'.")
+        if key in settings:
+            raise ValueError(f"--set gives '{key}' twice.")
+        if key in declared and key != "tier":
+            settings[key] = parse(declared[key], text)
+        else:
+            _checked(name, declared, {key: text})  # which says what is wrong with the key
+    return settings
 
 
 def _checked(

@@ -44,6 +44,11 @@ def changed_files(root: Path, paths: Sequence[str]) -> list[str]:
     return list(paths) if found is None else [line[2:].strip() for line in found.splitlines()]
 
 
+def committed(root: Path, path: str) -> str | None:
+    """Return a file of a checkout as the commit has it; None where it has none, and outside a repository."""
+    return _git(root, "show", f"HEAD:./{path}")
+
+
 def _git(root: Path, *words: str) -> str | None:
     try:
         done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=20)

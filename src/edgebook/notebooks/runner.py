@@ -180,6 +180,7 @@ def _environment(private: Path) -> dict[str, str]:
     return env | {
         "EDGEBOOK_ROOT": str(project_root()),
         "EDGEBOOK_OUT": str(private / "out"),
+        "EDGEBOOK_RUNNER": "1",
         "IPYTHONDIR": str(private / "ipython"),
         "JUPYTER_PATH": str(private / "jupyter"),
         "JUPYTER_CONFIG_DIR": str(private / "config"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -29,6 +30,8 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 _METADATA = ("papermill", "execution")  # paths of this machine, and times that differ from run to run
+_TOLD = 10  # cells of a run that are told without a terminal
+_BESIDE = 60  # characters of the notebook's own words beside papermill's bar
 
 
 def prepared(source: Path, target: Path, values: Mapping[str, object]) -> None:
@@ -64,23 +67,47 @@ def _without(value: Any, machine: list[str]) -> Any:
     return value
 
 
+class _Said:
+    """What a notebook writes to stderr, such as its progress bars: beside papermill's bar, or as it is without one."""
+
+    bar: Any = None
+
+    def write(self, text: str) -> None:
+        lines = [line for line in re.split(r"[\r\n]+", re.sub(r"\|.*\|", "", text)) if line.strip()]
+        if self.bar is None:
+            tell(text)
+        elif lines:
+            self.bar.set_postfix_str(" ".join(lines[-1].split())[:_BESIDE])
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def tell(text: str) -> None:
+    """Write to stderr at once; that nobody reads it any more is no reason to stop a run."""
+    with suppress(BrokenPipeError):
+        print(text, end="", file=sys.stderr, flush=True)
+
+
 class _Watched(NBClientEngine):
-    """papermill's engine; before each code cell it notes the cell's number, and prints it off a terminal."""
+    """papermill's engine; before each code cell it notes the cell's number, and tells every tenth off a terminal."""
 
     name: str
     note: Path
+    said: _Said
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         start = nb_man.cell_start
         code = [index for index, cell in enumerate(nb_man.nb.cells) if cell.cell_type == "code"]
+        cls.said.bar = nb_man.pbar
 
         def cell_start(cell: Any, cell_index: int | None = None, **rest: Any) -> Any:
             if cell_index in code:
                 number = code.index(cell_index) + 1
                 cls.note.write_text(str(number), encoding="utf-8")
-                if nb_man.pbar is None:
-                    print(f"{cls.name}: cell {number} of {len(code)}", file=sys.stderr, flush=True)
+                if nb_man.pbar is None and number * _TOLD // len(code) > (number - 1) * _TOLD // len(code):
+                    tell(f"{cls.name}: cell {number} of {len(code)}\n")
             return start(cell, cell_index, **rest)
 
         nb_man.cell_start = cell_start
@@ -95,7 +122,7 @@ def execute(source: Path, values: Mapping[str, Any], private: Path) -> dict[str,
 
     Kernel and worker talk through sockets in that folder: TCP ports can be taken by another run.
     """
-    _Watched.name, _Watched.note = source.stem, private / "cell"
+    _Watched.name, _Watched.note, _Watched.said = source.stem, private / "cell", _Said()
     target = private / "notebook.ipynb"
     try:
         papermill.execute_notebook(
@@ -105,10 +132,10 @@ def execute(source: Path, values: Mapping[str, Any], private: Path) -> dict[str,
             engine_name="edgebook",
             kernel_name="python3",
             cwd=private / "cwd",
-            stderr_file=sys.stderr,  # the notebook's own progress bars
+            stderr_file=_Watched.said,
             config=Config(KernelManager={"transport": "ipc", "ip": str(private / "kernel")}),
             shutdown_kernel="immediate",  # the interrupt that goes before a graceful one can cost five seconds
-            progress_bar={"desc": source.stem, "leave": False} if sys.stderr.isatty() else False,
+            progress_bar={"desc": source.stem, "leave": False, "dynamic_ncols": True} if sys.stderr.isatty() else False,
         )
     except PapermillExecutionError as error:
         tidy(target, [])

@@ -13,7 +13,7 @@ from edgebook.pages import sweep_figures
 from edgebook.pages.sweep_figures import written
 from edgebook.sweeps.points import points_of
 from edgebook.sweeps.sweep_file import Sweep, load, sweep_names
-from edgebook.sweeps.table import Row, read_table, table_path
+from edgebook.sweeps.table import Row, read_table, shown_table
 
 LIST = "book/sweeps"
 """Name of the page that lists all sweeps; their own pages lie in the folder of the same name."""
@@ -21,42 +21,40 @@ LIST = "book/sweeps"
 _INTRODUCTION = """# Sweeps
 
 A sweep runs the notebook of a paper at many values of its parameters, to see how far a verdict carries.
-Those that were run before this book was rendered have a page with their figures.
+Each says at which scale it was run.
 """
 
 
 def write_pages(tree: Path) -> list[str]:
     """Write the pages of the sweeps, with their figures and tables, into the tree that Sphinx reads.
 
-    Returned are their names: the list first, then a page for each sweep that has a table; none without sweeps.
+    Returned are their names: the list first, then a page for each sweep that has a table; none without any table.
     """
-    names = sweep_names()
-    if not names:
+    done = [name for name in sweep_names() if shown_table(name)]
+    if not done:
         return []
     folder = tree / LIST
     folder.mkdir(parents=True)
-    done = [name for name in names if table_path(name).is_file()]
     for name in done:
         (folder / f"{name}.md").write_text(_page(name, folder), encoding="utf-8")
-    lines = [_INTRODUCTION, *(_entry(name, name in done) for name in names), ""]
+    lines = [_INTRODUCTION, *map(_entry, done), ""]
     (tree / f"{LIST}.md").write_text("\n".join(lines), encoding="utf-8")
     return [LIST, *(f"{LIST}/{name}" for name in done)]
 
 
-def _entry(name: str, done: bool) -> str:
+def _entry(name: str) -> str:
     sweep = load(name)
     what = f"{len(points_of(name))} points of `{sweep.notebook}` at tier {sweep.tier}"
-    if done:
-        return f"- [{name}](sweeps/{name}.md): {sweep.says} {what}."
-    return f"- {name}: {sweep.says} {what}, not run here yet; `make sweep NAME={name}` runs them."
+    return f"- [{name}](sweeps/{name}.md): {sweep.says} {what}."
 
 
 def _page(name: str, folder: Path) -> str:
     """Write the figures of a sweep and its table into a folder; return the page."""
-    sweep, rows = load(name), read_table(table_path(name))
+    table = shown_table(name)
+    sweep, rows = load(name), read_table(table)
     parts = [f"# {name}", sweep.says, _scope(sweep, rows), *_state(name, rows)]
     parts.append(f"This runs what is missing, and nothing twice:\n\n```bash\nmake sweep NAME={name}\n```")
-    text = table_path(name, ".csv")
+    text = table.with_suffix(".csv")
     if text.is_file():
         shutil.copy2(text, folder / text.name)
         parts.append(f"Every value of every statement and metric is in {{download}}`the table <{text.name}>`.")
@@ -71,7 +69,8 @@ def _scope(sweep: Sweep, rows: Sequence[Row]) -> str:
     fixed = [f"`{name}` {written(value)}" for name, value in sweep.fixed.items()]
     shared = f" All points share {', '.join(fixed)}." if fixed else ""
     link = f"[{sweep.notebook}](../../notebooks/{sweep.notebook}.ipynb)"
-    return f"What varies in the notebook {link} at tier {sweep.tier}: {values}.{shared}"
+    scale = "" if sweep.tier == "full" else " Verdicts on the page of the paper come from a larger run, at tier full."
+    return f"What varies in the notebook {link}: {values}.{shared} All of it was run at tier {sweep.tier}.{scale}"
 
 
 def _state(name: str, rows: Sequence[Row]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from edgebook import notebooks
@@ -43,6 +44,12 @@ def table_path(sweep: str, suffix: str = ".parquet") -> Path:
     return project_root() / "_build" / "sweeps" / f"{sweep}{suffix}"
 
 
+def shown_table(sweep: str) -> Path | None:
+    """Return the table that the book draws: the one that was run here, else the committed one, else None."""
+    found = (table_path(sweep), project_root() / "results" / "sweeps" / f"{sweep}.csv")
+    return next((path for path in found if path.is_file()), None)
+
+
 def schema_of(notebook: str) -> pa.Schema:
     """Return the columns of a table: sweep, notebook and point, each parameter, and what was measured."""
     declared = notebooks.parameters(notebooks.find(notebook)).values()
@@ -71,8 +78,14 @@ def write_table(sweep: str) -> list[Path]:
 
 
 def read_table(path: Path) -> list[Row]:
-    """Read a table that `write_table` has written as Parquet."""
-    return pq.read_table(path).to_pylist()
+    """Read a table that `write_table` has written, as Parquet or as CSV."""
+    if path.suffix != ".csv":
+        return pq.read_table(path).to_pylist()
+    notebook = pc.read_csv(path)["notebook"][0].as_py()
+    types = pc.ConvertOptions(column_types=schema_of(notebook), true_values=["True"], false_values=["False"])
+    rows = pc.read_csv(path, convert_options=types).to_pylist()
+    words = ("claim", "unit", "reason")  # of which CSV cannot tell an empty one from none
+    return [row | {name: row[name] or "" for name in words} for row in rows]
 
 
 def _of_point(sweep: str, point: Point) -> Iterator[Row]:

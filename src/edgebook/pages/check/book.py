@@ -30,7 +30,7 @@ def contents(root: Path) -> Iterator[str]:
         return
     entries = list(_files(table))
     listed = [entry.removesuffix(".ipynb").removesuffix(".md") for entry in entries]
-    prose = {f"book/{path.stem}" for path in root.glob("book/*") if path.suffix in (".ipynb", ".md")}
+    prose = set(_pages(root))
     pages = [*(f"notebooks/{name}" for name in notebooks.paper_names()), *sorted(prose)]
     for entry, page in sorted(set(zip(entries, listed, strict=True))):
         if page not in pages:
@@ -38,6 +38,14 @@ def contents(root: Path) -> Iterator[str]:
         if listed.count(page) > 1:
             yield f"_toc.yml names '{entry}' more than once."
     yield from (f"_toc.yml does not name '{page}'." for page in pages if page not in listed)
+
+
+def _pages(root: Path) -> Iterator[str]:
+    """Yield every page of prose in book/ and its folders, without its ending."""
+    for path in (root / "book").rglob("*"):
+        name = path.relative_to(root)
+        if path.suffix in (".ipynb", ".md") and not any(part[0] in "._" for part in name.parts):
+            yield name.with_suffix("").as_posix()
 
 
 def _files(node: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from edgebook.ledger.claims import Ledger, load_ledger
 from edgebook.ledger.papers import load_papers
 from edgebook.ledger.record import full_measured, load_record, records_in
 from edgebook.ledger.rule import Kind
+from edgebook.ledger.scoreboard import why_stale
 
 _ANCHOR = re.compile(r"<a\s+id=\"([^\"]+)\"")
 
@@ -87,6 +89,26 @@ def records(root: Path) -> Iterator[str]:
                 yield f"results/full/{path.name} has a claim {result.claim.id}, which no ledger of that name has."
 
 
+def extent(root: Path) -> str:
+    """Say how much there is to check: claims of all kinds, ledgers and records."""
+    ledgers = dict(_ledgers(root))
+    sizes = {
+        "claim": sum(len(ledger.claims) for ledger in ledgers.values()), "ledger": len(ledgers),
+        "record": len(records_in(root / "results" / "full")),
+    }  # fmt: skip
+    claims, *rest = (f"{count} {what}{'s' * (count != 1)}" for what, count in sizes.items())
+    return f"{claims} in {', '.join(rest)}"
+
+
+def stale(root: Path) -> Iterator[str]:
+    """Yield the records that no longer speak for the checkout, with the reasons; that is no inconsistency."""
+    for path in records_in(root / "results" / "full"):
+        record, _ = read(load_record, path)
+        reasons = why_stale(record, root) if record else ()
+        if reasons:
+            yield f"stale: {path.stem} ({'; '.join(reasons)})"
+
+
 def tier_file(root: Path) -> Iterator[str]:
     """Yield values of the tier file that do not fit their parameter, and papers without values for a tier."""
     refused = refusal(notebooks.read_tiers)
@@ -121,15 +143,28 @@ def _ledgers(root: Path) -> Iterator[tuple[str, Ledger]]:
 
 
 def _sections(root: Path, name: str, claims: list[str]) -> Iterator[str]:
-    """Each claim has one anchor in its notebook's text; an anchor that looks like a claim's belongs to one."""
+    """Each claim has one card, or one anchor in its notebook's text; an anchor that looks like a claim's is one's."""
     cells, _ = read(notebooks.cells, root / "notebooks" / f"{name}.ipynb")  # the form of notebooks is checked elsewhere
     everywhere = "\n".join(cell["source"] for cell in cells or ())
     anchors = _ANCHOR.findall("\n".join(cell["source"] for cell in cells or () if cell["cell_type"] == "markdown"))
+    cards = [card for cell in cells or () if cell["cell_type"] == "code" for card in _cards(cell["source"])]
     for claim in claims:
-        found = max(anchors.count(claim), everywhere.count(f'<a id="{claim}"></a>'))
-        if found != 1 or claim not in anchors:
-            yield f'notebooks/{name}.ipynb has {found} anchors <a id="{claim}"></a>; it must have one, in its text.'
+        found = max(anchors.count(claim), everywhere.count(f'<a id="{claim}"></a>')) + cards.count(claim)
+        if found != 1 or claim not in (*anchors, *cards):
+            said = "or cards of that claim; it must have one, an anchor in its text"
+            yield f'notebooks/{name}.ipynb has {found} anchors <a id="{claim}"></a> {said}.'
     series = "|".join({re.escape(claim.rpartition("-")[0]) for claim in claims})
-    for anchor in sorted(set(anchors) - set(claims)):
-        if anchor.lower() in claims or re.fullmatch(rf"({series})-\d+", anchor):
+    for anchor in sorted({*anchors, *cards} - set(claims)):
+        if anchor.lower() in claims or re.fullmatch(rf"({series})-\d+", anchor) or anchor in cards:
             yield f"notebooks/{name}.ipynb has the anchor '{anchor}' but its ledger has no such claim."
+
+
+def _cards(source: str) -> Iterator[str]:
+    """Yield the anchors of the claims whose cards a cell shows; those are written out, one by one."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    except SyntaxError:
+        return
+    for call in calls:
+        if ast.unparse(call.func) == "ledger.cards":
+            yield from (str(one.value).lower() for one in call.args[1:] if isinstance(one, ast.Constant))
