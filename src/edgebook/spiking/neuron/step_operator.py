@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from edgebook.networks.memory import NUMPY
+from edgebook.networks.operators import Node, below_autograd, cast_up, differentiable
 from edgebook.spiking.neuron import recurrence
 from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.convention import SCHEMA, Convention, constants, from_arguments
-from edgebook.spiking.neuron.library import LIBRARY, Node, below_autograd, differentiable, elementwise
-from edgebook.spiking.neuron.memory import NUMPY
 from edgebook.spiking.neuron.recurrence import BACKENDS, kernels
 
 
@@ -158,19 +158,19 @@ def _mapped(operator: Any, tensors: int) -> Any:
 
 
 _fused = differentiable(_Step)
-_STEP = elementwise(
+_STEP = cast_up(
     f"lif_step(Tensor current, Tensor carry, {SCHEMA}, str backend) -> (Tensor, Tensor, Tensor)",
     kernel=_forward,
     fake=_forward_without_memory,
     autograd=_differentiable,
     vmap=_mapped(lambda: _STEP, 2),
+    pointwise=True,
 )
-_STEP_BACKWARD = elementwise(
+_STEP_BACKWARD = cast_up(
     f"lif_step_backward(Tensor membranes, Tensor spikes, Tensor carry, {SCHEMA}, str backend) -> (Tensor, Tensor)",
     kernel=_backward,
     fake=_backward_without_memory,
     autograd=differentiable(_Gradient),
     vmap=_mapped(lambda: _STEP_BACKWARD, 3),
+    pointwise=True,
 )
-for _device in ("cpu", "cuda"):  # under autocast, halves are cast up
-    torch.library.register_autocast("edgebook::lif_step", _device, torch.float32, lib=LIBRARY)
