@@ -39,7 +39,15 @@ _EXACT = 2**24  # neurons up to which sums of single-precision zeros and ones ar
 
 
 class Patterns(NamedTuple):
-    """What scores take of the patterns of n images, in double precision; perhaps of several steps, along T."""
+    """What scores take of the patterns of n images, in double precision; perhaps of several steps, along T.
+
+    Examples
+    --------
+    >>> two = Patterns(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), rates=torch.tensor([0.5, 0.5]), neurons=4)
+    >>> KINDS["hd"](two), two.chance[0, 1]
+    (tensor([[4., 2.],
+            [2., 4.]]), tensor(0.5000))
+    """
 
     distances: Tensor  #: (T, n, n) or (n, n), Hamming distances
     rates: Tensor  #: (T, n) or (n,), the share of neurons that fire
@@ -162,8 +170,8 @@ def diversity_score(
     >>> from edgebook.spiking import Cell, cell_network
     >>> net = cell_network(Cell("0303 0030 2002 0200"), in_channels=3, classes=10, size=8, width=4, steps=3)
     >>> found = diversity_score(net, torch.rand(6, 3, 8, 8))
-    >>> list(found.scores), found.silent
-    (['hd', 'sahd-first', 'sahd'], ())
+    >>> found._replace(scores=list(found.scores))
+    Diversity(scores=['hd', 'sahd-first', 'sahd'], silent=())
     """
     layers = {name: module for name, module in network.named_modules() if isinstance(module, LIF | LeakyLoop)}
     sums: dict[str, Tensor | int] = dict.fromkeys(kinds, 0)
