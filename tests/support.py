@@ -26,6 +26,7 @@ KERNELS = (
     "crossbar solver",
     "held masks",
     "cut networks",
+    "quantised networks",
     "density meter",
     "counts of operations",
 )

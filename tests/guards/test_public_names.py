@@ -52,19 +52,23 @@ ALLOWED: dict[str, set[str]] = {
         "crossbar.Layout(cell_bits)",
     },
     "wanted by papers to come: mixed precision, continual learning": {
-        "measure.layer_energy(bits)", "federated.train_locally(loss)",
+        "compression.quantize_network(per_channel)", "measure.layer_energy(bits)", "federated.train_locally(loss)",
         "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
     },
     "wanted by papers to come: architecture search without training": {
         "spiking.random_cell(feedback)", "spiking.cell_network(pool)", "spiking.cell_network(hidden)",
         "spiking.cell_network(seed)", "spiking.diversity_score(kinds)",
     },
+    "wanted by a paper to come: conversion without data": {
+        "spiking.balance_thresholds(percentile)", "spiking.balance_thresholds(scale)",
+        "spiking.dirichlet_targets(floor)", "spiking.impressions(temperature)", "spiking.class_images(sigma)",
+        "spiking.class_images(blur_every)", "spiking.class_images(decay)",
+    },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
     "what another language model asks for": {
         "decoding.generate(stop)", "decoding.trace(stop)", "decoding.HuggingFaceModel(vocabulary)",
     },
-    "a setting of the protocol that its clock must know": {"decoding.replay(threshold)"},
 }  # fmt: skip
 
 

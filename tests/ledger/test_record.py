@@ -258,18 +258,3 @@ def test_a_resumed_run_counts_the_seconds_of_the_first(root: Path, monkeypatch: 
         run.cached(lambda seed: time.sleep(0.3), seed=1)
         made = run.judge({"T-1": float}, range(8), exact={"T-3": 5}, scale="s")
         assert made.seconds >= 0.3
-
-
-def test_verdict_lines_show_this_run_beside_the_recorded_one(root: Path) -> None:
-    _, full = record()
-    save_record(full, root / "results/full")
-    run = start("toy", {**VALUES, "tier": "book", "seeds": 5})
-    here = run.judge({"T-1": float}, range(5), exact={"T-3": 1}, scale="s")
-    text = str(ledger.verdict_lines(here, "T-1"))
-    assert text.splitlines()[0].startswith("T-1: reproduced")
-    assert text.splitlines()[0].endswith("(recorded at tier full)")
-    assert text.splitlines()[1].startswith("T-1: inconclusive")
-    html = ledger.verdict_lines(here, "T-3", "T-1")._repr_html_()
-    assert html.index("T-3") < html.index("T-1")
-    with pytest.raises(ValueError, match="no claim 'T-8'"):
-        ledger.verdict_lines(here, "T-8")

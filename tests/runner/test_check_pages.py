@@ -40,7 +40,7 @@ FINDING = "    finding: It is.\n    rests_on: {reproduced: [A-1], inconclusive: 
 
 @pytest.fixture
 def toy(checkout):
-    checkout.notebook("notebooks/toy.ipynb", '# <a id="a-1"></a>', 'ledger.cards(shown.record, "A-2")')
+    checkout.notebook("notebooks/toy.ipynb", 'ledger.cards(shown.record, "A-1", "A-2")')
     checkout.write("notebooks/tiers.yml", "toy: {full: {seeds: 8, rate: 0.25}}\n")
     checkout.write("book/claims/toy.yml", LEDGER)
     checkout.write("book/papers.yml", PAPERS)
@@ -103,14 +103,14 @@ def test_a_finding_without_a_record_rests_on_nothing(toy) -> None:
     assert [*findings(toy.root)] == ["book/papers.yml: the finding of toy has no record to rest on."]
 
 
-def test_a_claim_has_one_card_or_one_anchor(toy) -> None:
+def test_a_claim_has_one_card(toy) -> None:
     assert [*papers(toy.root)] == []
-    toy.notebook("notebooks/toy.ipynb", '# <a id="a-1"></a>', 'ledger.cards(shown.record, "A-1", "A-9")')
+    toy.notebook("notebooks/toy.ipynb", 'ledger.cards(shown.record, "A-1", "A-9")', 'ledger.cards(shown.record, "A-1")')
     found = [*papers(toy.root)]
     assert len(found) == 3, found
-    assert '2 anchors <a id="a-1"></a> or cards of that claim' in found[0]
-    assert '0 anchors <a id="a-2"></a>' in found[1]
-    assert "has the anchor 'a-9'" in found[2]
+    assert "2 cards of A-1; it must have one" in found[0]
+    assert "0 cards of A-2" in found[1]
+    assert "a card of A-9" in found[2]
 
 
 BEFORE = (

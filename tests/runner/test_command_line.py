@@ -217,7 +217,7 @@ def test_the_scoreboard_is_of_what_is_asked_for(toy, capsys):
     assert main(["scoreboard", "--verdict", "not", "reproduced"]) == 0
     assert capsys.readouterr().out == "No claim is like that.\n"
     assert main(["scoreboard", "--wing", "compression", "--markdown"]) == 0
-    assert "| S | 2020 | 1 | 2 |" in capsys.readouterr().out
+    assert "| S | 2020 | 1 reproduced, 2 inconclusive |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "bibtex"])

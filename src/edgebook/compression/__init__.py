@@ -14,8 +14,10 @@ from edgebook.compression.masks import (
     prunable_weights,
     sparsity,
 )
+from edgebook.compression.mixed_precision import quantize_network, unquantize_network
 from edgebook.compression.packing import pack_masks, unpack_masks
 from edgebook.compression.pruning import filter_norms, keep_channels, top_channels
+from edgebook.compression.quantization import MinMaxWeight, QuantizedReLU, min_max_quantize
 from edgebook.compression.schedule import density_phase
 from edgebook.compression.selection import keep_largest, prune_by_magnitude, random_masks
 from edgebook.compression.snip import snip_scores

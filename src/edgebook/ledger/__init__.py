@@ -2,7 +2,7 @@
 
 from edgebook.ledger.cards import cards
 from edgebook.ledger.claims import Claim, Ledger, load_ledger
-from edgebook.ledger.display import claims_table, verdict_lines
+from edgebook.ledger.display import claims_table
 from edgebook.ledger.judging import judge
 from edgebook.ledger.minute import in_one_minute
 from edgebook.ledger.record import load_record

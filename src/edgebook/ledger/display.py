@@ -1,4 +1,4 @@
-"""How claims are shown: a line beneath a figure, the table at the end of a page, a row of the scoreboard."""
+"""How claims are shown: a line in a terminal, the table at the end of a page, a row of the scoreboard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from html import escape
 
 from edgebook.ledger.claims import Claim
 from edgebook.ledger.history import Turn, turns, was
-from edgebook.ledger.record import ClaimResult, Record, full_record, stale_reasons
+from edgebook.ledger.record import ClaimResult, Record
 from edgebook.ledger.rule import Kind, Verdict
-from edgebook.ledger.wording import counts_from, estimate, measured, number, paper_number, sampling
+from edgebook.ledger.wording import counts_from, estimate, measured, number, paper_number, sampling, with_minus
 
 HOLM_FROM = 6
 COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
@@ -25,22 +25,6 @@ _COLOURS = {
     **dict.fromkeys((Verdict.NOT_REPRODUCED, Verdict.CONTRADICTED, Verdict.FAILED, Verdict.DISAGREES), _BAD),
 }
 _CELL = ' style="padding:.45em .7em;text-align:left;vertical-align:top;border-bottom:1px solid rgba(128,128,128,.3)"'
-
-
-class VerdictLines:
-    """Verdicts on a few claims as HTML and as text: a line for the weightiest run, and beneath it this one."""
-
-    def __init__(self, rows: list[list[tuple[str, ClaimResult]]]) -> None:
-        self._rows = rows  # for each claim its (source, result), the weightiest first
-
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{_first(*first)}{''.join(map(_beneath, rest))}</li>" for first, *rest in self._rows)
-        return f'<ul class="eb-lines" style="list-style:none;padding-left:0">{lines}</ul>'
-
-    def __str__(self) -> str:
-        return "\n".join(line(one, source) for row in self._rows for source, one in row)
-
-    __repr__ = __str__
 
 
 class ClaimsTable:
@@ -104,20 +88,6 @@ def _own_run(record: Record) -> str:
     )
 
 
-def verdict_lines(record: Record, *claims: str) -> VerdictLines:
-    """Return what the recorded run at tier full says of some claims, given by their ids, and what this run says.
-
-    A `ValueError` where the record of this run has no claim with one of the ids.
-    """
-    sources = {f"this run, tier {record.tier}": record}
-    full = full_record(record.notebook)
-    if full is not None and record.tier != "full":
-        sources = {"recorded at tier full" + (", stale" if stale_reasons(full) else ""): full} | sources
-    results_of(record, claims)
-    found = [(name, result) for name, source in sources.items() for result in source.results]
-    return VerdictLines([[one for one in found if one[1].claim.id == claim] for claim in claims])
-
-
 def results_of(record: Record, claims: Sequence[str]) -> list[ClaimResult]:
     """Return the results of some claims, in the order of their ids; a `ValueError` where the record lacks one."""
     known = {result.claim.id: result for result in record.results}
@@ -129,7 +99,7 @@ def results_of(record: Record, claims: Sequence[str]) -> list[ClaimResult]:
 
 def line(result: ClaimResult, source: str) -> str:
     """Write a verdict as one line for a terminal, with the run that it comes from."""
-    return f"{result.claim.id}: {result.verdict}, {_numbers(result)} ({source})"
+    return f"{result.claim.id}: {result.verdict}, {measured(result)}, {sampling(result)}: {result.reason} ({source})"
 
 
 def holm_note(record: Record) -> str:
@@ -178,12 +148,12 @@ def html_row(
     """Draw the cells of a claim's row; ``name`` is the HTML of the first, and ``notes`` stand beneath the verdict."""
     basis = f"{sampling(result)}; {counts_from(claim)}" if result else counts_from(claim)
     reach = f"give or take {claim.tolerance:g}" if claim.target is not None else ""
-    written = escape(measured(result))
+    written = with_minus(escape(measured(result)))
     cells = (
         name,
-        escape(paper_number(claim)) + small(reach) + small(claim.where),
+        with_minus(escape(paper_number(claim))) + small(reach) + small(claim.where),
         (written.replace(", ", ",&nbsp;") if result and result.interval else written) + small(basis),
-        escape(number(result.gap if result else None, sign=True)),
+        with_minus(number(result.gap if result else None, sign=True)),
         badge(verdict) + "".join(map(small, notes)),
     )
     return "".join(f'<td data-label="{label}"{cell}>{drawn}</td>' for label, drawn in zip(COLUMNS, cells, strict=True))
@@ -200,20 +170,4 @@ def badge(verdict: str, text: str | None = None) -> str:
 
 def small(text: str) -> str:
     """Return a line in small print; nothing for an empty text."""
-    return f'<small style="display:block;opacity:.8">{escape(text)}</small>' if text else ""
-
-
-def _first(source: str, result: ClaimResult) -> str:
-    return (
-        f"<strong>{escape(result.claim.id)}</strong> {badge(result.verdict)} "
-        f"{escape(_numbers(result))} <small>({escape(source)})</small>"
-    )
-
-
-def _beneath(row: tuple[str, ClaimResult]) -> str:
-    source, result = row
-    return small(f"{source}: {result.verdict}, {_numbers(result)}")
-
-
-def _numbers(result: ClaimResult) -> str:
-    return f"{measured(result)}, {sampling(result)}: {result.reason}"
+    return f'<small style="display:block;opacity:.8">{with_minus(escape(text))}</small>' if text else ""

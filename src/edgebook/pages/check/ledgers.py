@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from edgebook.ledger.papers import load_papers
 from edgebook.ledger.record import full_measured, load_record, records_in
 from edgebook.ledger.rule import Kind
 from edgebook.ledger.scoreboard import why_stale
-
-_ANCHOR = re.compile(r"<a\s+id=\"([^\"]+)\"")
 
 
 def refusal(function: Callable[..., object], *arguments: object) -> list[str]:
@@ -32,7 +29,7 @@ def read(function: Callable[..., Any], *arguments: object) -> tuple[Any, list[st
 
 
 def papers(root: Path) -> Iterator[str]:
-    """Yield what is wrong where notebooks, ledgers and papers.yml name each other, and each claim its section."""
+    """Yield what is wrong where notebooks, ledgers and papers.yml name each other, and each claim its card."""
     names = notebooks.paper_names()
     catalogue, refused = read(load_papers, root)
     yield from refused
@@ -49,7 +46,7 @@ def papers(root: Path) -> Iterator[str]:
             yield f"book/papers.yml does not know '{name}'; {notebooks.nearest(name, known)}"
         if ledger is None:
             continue
-        yield from _sections(root, name, [claim.id.lower() for claim in ledger.claims])
+        yield from _sections(root, name, [claim.id for claim in ledger.claims])
         for field in ("title", "cite") if name in known else ():
             if getattr(known[name], field) != getattr(ledger, field):
                 yield f"The {field} of '{name}' differs between book/papers.yml and book/claims/{name}.yml."
@@ -143,28 +140,22 @@ def _ledgers(root: Path) -> Iterator[tuple[str, Ledger]]:
 
 
 def _sections(root: Path, name: str, claims: list[str]) -> Iterator[str]:
-    """Each claim has one card, or one anchor in its notebook's text; an anchor that looks like a claim's is one's."""
+    """Yield the claims that have not exactly one card on their page, and cards of what is no claim."""
     cells, _ = read(notebooks.cells, root / "notebooks" / f"{name}.ipynb")  # the form of notebooks is checked elsewhere
-    everywhere = "\n".join(cell["source"] for cell in cells or ())
-    anchors = _ANCHOR.findall("\n".join(cell["source"] for cell in cells or () if cell["cell_type"] == "markdown"))
     cards = [card for cell in cells or () if cell["cell_type"] == "code" for card in _cards(cell["source"])]
     for claim in claims:
-        found = max(anchors.count(claim), everywhere.count(f'<a id="{claim}"></a>')) + cards.count(claim)
-        if found != 1 or claim not in (*anchors, *cards):
-            said = "or cards of that claim; it must have one, an anchor in its text"
-            yield f'notebooks/{name}.ipynb has {found} anchors <a id="{claim}"></a> {said}.'
-    series = "|".join({re.escape(claim.rpartition("-")[0]) for claim in claims})
-    for anchor in sorted({*anchors, *cards} - set(claims)):
-        if anchor.lower() in claims or re.fullmatch(rf"({series})-\d+", anchor) or anchor in cards:
-            yield f"notebooks/{name}.ipynb has the anchor '{anchor}' but its ledger has no such claim."
+        if cards.count(claim) != 1:
+            yield f"notebooks/{name}.ipynb has {cards.count(claim)} cards of {claim}; it must have one."
+    for card in sorted({*cards} - {*claims}):
+        yield f"notebooks/{name}.ipynb has a card of {card} but its ledger has no such claim."
 
 
 def _cards(source: str) -> Iterator[str]:
-    """Yield the anchors of the claims whose cards a cell shows; those are written out, one by one."""
+    """Yield the ids of the claims whose cards a cell shows; those are written out, one by one."""
     try:
         calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     except SyntaxError:
         return
     for call in calls:
         if ast.unparse(call.func) == "ledger.cards":
-            yield from (str(one.value).lower() for one in call.args[1:] if isinstance(one, ast.Constant))
+            yield from (str(one.value) for one in call.args[1:] if isinstance(one, ast.Constant))
