@@ -100,6 +100,14 @@ class _Dropped(nn.Module):
 def feedback_cut(network: nn.Module) -> Iterator[nn.Module]:
     """Set the feedback of all cells of a network to zero for a while.
 
+    Parameters
+    ----------
+    network : torch.nn.Module, such as that of `cell_network`
+
+    Yields
+    ------
+    torch.nn.Module, the network itself
+
     Examples
     --------
     >>> cell = Cell("0303 0030 2002 0200")

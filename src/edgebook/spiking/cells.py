@@ -149,6 +149,14 @@ def random_cell(generator: torch.Generator, *, backward: bool, feedback: int = 0
 def without_feedback(cell: Cell) -> Cell:
     """Return a cell without its backward edges, and without the nodes that these alone had kept alive.
 
+    Parameters
+    ----------
+    cell : Cell
+
+    Returns
+    -------
+    Cell, of forward edges alone
+
     Examples
     --------
     >>> str(without_feedback(Cell("0303 0030 2002 0200")))
@@ -160,7 +168,16 @@ def without_feedback(cell: Cell) -> Cell:
 def turned_forward(cell: Cell) -> Cell:
     """Return a cell with each backward edge turned round: as many parameters, and no feedback.
 
-    In one of six cells with feedback this leaves a node on no walk from input to output, which is then removed.
+    In one of six cells with feedback this leaves a node on no walk from input to output, which is then removed; one of
+    eight loses parameters by it.
+
+    Parameters
+    ----------
+    cell : Cell
+
+    Returns
+    -------
+    Cell, of forward edges alone
 
     Examples
     --------
