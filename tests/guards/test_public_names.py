@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "conventions by which papers and libraries differ are the point of a neuron": {
         "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)", "spiking.triangular(width)",
         "spiking.LIF(relative)", "spiking.LIF(strict)", "spiking.integrate(beta)",
-        "spiking.lif_step(threshold)", "spiking.lif_step(reset)",
+        "spiking.lif_step(reset)",
         "spiking.lif_step(surrogate)", "spiking.lif_step(relative)",
         "spiking.lif_step(strict)", "spiking.lif_step(detach_reset)", "spiking.lif_step(delay)",
     },

@@ -143,7 +143,7 @@ def threshold_penalty(model: nn.Module, *, sign: int = 1) -> Tensor:
 
     Examples
     --------
-    >>> float(threshold_penalty(Thresholds((3,))))
+    >>> threshold_penalty(Thresholds((3,))).item()
     1.0
     """
     if sign not in (1, -1):
