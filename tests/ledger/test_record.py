@@ -84,6 +84,9 @@ def test_commit_and_cleanliness_come_from_git(root: Path) -> None:
     _, made = record()
     assert made.commit == git("rev-parse", "HEAD").strip()
     assert not made.dirty
+    (root / "results").mkdir()
+    (root / "results/other.json").write_text("{}")  # written by the record of another paper, which changes no code
+    assert not record()[1].dirty
     (root / "new.txt").write_text("x")
     assert record()[1].dirty
 

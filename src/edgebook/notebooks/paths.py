@@ -34,8 +34,11 @@ def project_root() -> Path:
 
 
 def revision(root: Path) -> tuple[str | None, bool]:
-    """Return the commit of a checkout, and whether it holds changes beside it; None and True outside a repository."""
-    return _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain") != ""
+    """Return the commit of a checkout, and whether it holds changes beside it; None and True outside a repository.
+
+    What runs have written into ``results`` is no such change: the second paper recorded in a row has the same code.
+    """
+    return _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain", "--", ".", ":(exclude)results") != ""
 
 
 def changed_files(root: Path, paths: Sequence[str]) -> list[str]:
