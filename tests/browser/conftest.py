@@ -22,6 +22,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
          "disable-component-update", "disable-sync")  # fmt: skip
 DESK = {"width": 1280, "height": 900}
+FOLDS = "document.querySelectorAll('details')"
 
 
 def lacking(what: str) -> None:
@@ -115,3 +116,35 @@ def visit(context: object, address: str) -> Iterator[object]:
     yield go
     for one in opened:
         one.page.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of a page next to each other, so that `look` opens it once."""
+    ours = [item for item in items if item.get_closest_marker("browser")]
+    ours.sort(key=lambda item: str(item.callspec.params.get("page", "")) if hasattr(item, "callspec") else "")
+    ordered = iter(ours)
+    items[:] = [next(ordered) if item.get_closest_marker("browser") else item for item in items]
+
+
+@pytest.fixture(scope="session")
+def look(browser: object, address: str) -> Iterator[object]:
+    """Show a page that is read and not used, at a size and in the light; it stays open until another is asked for."""
+    context = browser.new_context(viewport=DESK, color_scheme="light")
+    context.set_default_timeout(120_000)
+    shown: dict[str, Visit] = {}
+
+    def at(page: str, size: dict[str, int] = DESK) -> Visit:
+        if page not in shown:
+            for old in shown.values():
+                old.page.close()
+            shown.clear()
+            shown[page] = Visit(context, address).open(page)
+            shown[page].page.evaluate(f"{FOLDS}.forEach((fold) => {{ fold.dataset.was = fold.open ? 'open' : ''; }})")
+        here = shown[page].page
+        here.evaluate(f"{FOLDS}.forEach((fold) => {{ fold.open = fold.dataset.was === 'open'; }})")
+        here.evaluate("document.documentElement.dataset.theme = 'light'")
+        here.set_viewport_size(size)
+        return shown[page]
+
+    yield at
+    context.close()

@@ -32,10 +32,9 @@ def test_there_are_pages_to_look_at(address: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_opens_without_trouble_asks_nobody_outside_and_fits_a_phone(visit, page: str) -> None:
-    opened = visit(page)
+def test_a_page_opens_without_trouble_asks_nobody_outside_and_fits_a_phone(look, page: str) -> None:
+    opened = look(page, PHONE)
     wide = {}
-    opened.page.set_viewport_size(PHONE)
     for theme in ("light", "dark"):
         opened.page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
         if opened.overflow() > 0:
@@ -44,10 +43,10 @@ def test_a_page_opens_without_trouble_asks_nobody_outside_and_fits_a_phone(visit
 
 
 @pytest.mark.parametrize("page", WRITTEN)
-def test_maths_is_rendered(visit, page: str) -> None:
+def test_maths_is_rendered(look, page: str) -> None:
     source = (HTML / page).read_text(encoding="utf-8")
     formulas = len(re.findall(r'class="(?:notranslate nohighlight math|math notranslate nohighlight)"', source))
-    opened = visit(page).page
+    opened = look(page).page
     if formulas:
         opened.wait_for_function(f"document.querySelectorAll('.math mjx-container').length >= {formulas}")
     assert opened.locator("mjx-merror").count() == 0
@@ -83,8 +82,8 @@ def test_dark_mode_switches(visit) -> None:
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_the_executed_notebook_can_be_downloaded(visit, page: str) -> None:
-    opened = visit(page)
+def test_the_executed_notebook_can_be_downloaded(look, page: str) -> None:
+    opened = look(page)
     link = opened.page.locator("a.btn-download-source-button").first.get_attribute("href")
     answer = opened.page.request.get(opened.page.evaluate("(link) => new URL(link, location.href).href", link))
     assert answer.status == 200
@@ -93,16 +92,16 @@ def test_the_executed_notebook_can_be_downloaded(visit, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_figures_have_words_for_those_who_do_not_see_them(visit, page: str) -> None:
+def test_figures_have_words_for_those_who_do_not_see_them(look, page: str) -> None:
     said = "all => all.map((one) => one.alt || one.getAttribute('aria-label'))"
-    figures = visit(page).page.locator("article .cell_output :is(img, svg[role=img])").evaluate_all(said)
+    figures = look(page).page.locator("article .cell_output :is(img, svg[role=img])").evaluate_all(said)
     # Without one of its own, a figure's text is its file name.
     assert figures and [alt for alt in figures if not alt or re.fullmatch(r"(\.\./)*_images/.*", alt)] == []
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
-def test_code_wraps_and_no_number_loses_its_percent_sign(visit, page: str) -> None:
-    shown = visit(page).page
+def test_code_wraps_and_no_number_loses_its_percent_sign(look, page: str) -> None:
+    shown = look(page).page
     cut = "all => all.filter((code) => code.scrollWidth > code.clientWidth + 1).length"
     assert shown.locator("article div.highlight pre").count() > 0
     assert shown.locator("article div.highlight pre").evaluate_all(cut) == 0

@@ -53,8 +53,8 @@ def numbers(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", WRITTEN)
-def test_nothing_is_cut_on_a_screen_or_a_phone(visit, page: str) -> None:
-    opened = visit(page).page
+def test_nothing_is_cut_on_a_screen_or_a_phone(look, page: str) -> None:
+    opened = look(page).page
     opened.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     desk = opened.evaluate(CUT)
     opened.set_viewport_size(PHONE)
@@ -62,24 +62,23 @@ def test_nothing_is_cut_on_a_screen_or_a_phone(visit, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN)
-def test_code_has_room_for_its_lines(visit, page: str) -> None:
-    opened = visit(page).page
+def test_code_has_room_for_its_lines(look, page: str) -> None:
+    opened = look(page).page
     opened.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert [line for line in opened.evaluate(WRAPPED) if len(line) <= 120] == []
 
 
 @pytest.mark.parametrize("page", EXECUTED)
-def test_figures_can_be_read_on_a_phone_and_enlarged(visit, page: str) -> None:
-    opened = visit(page).page
-    opened.set_viewport_size(PHONE)
+def test_figures_can_be_read_on_a_phone_and_enlarged(look, page: str) -> None:
+    opened = look(page, PHONE).page
     assert [one for one in opened.evaluate(SIZES) if one[0] < READABLE - 0.1] == []
     assert opened.locator(".eb-figure").count() == opened.locator(".eb-figure a.eb-alone").count() > 0
 
 
 @pytest.mark.parametrize("page", EXECUTED)
-def test_words_of_a_figure_are_text_and_its_alt_names_no_number_that_it_does_not_hold(visit, page: str) -> None:
+def test_words_of_a_figure_are_text_and_its_alt_names_no_number_that_it_does_not_hold(look, page: str) -> None:
     found = (
-        visit(page)
+        look(page)
         .page.locator(".eb-figure")
         .evaluate_all(
             "all => all.map((one) => [one.querySelector('svg').getAttribute('aria-label'), one.textContent, "
@@ -103,23 +102,23 @@ def test_no_legend_hides_data(address: str, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", EXECUTED)
-def test_figures_are_counted_on_each_page(visit, page: str) -> None:
-    captions = visit(page).page.locator("article figcaption .caption-number").all_text_contents()
+def test_figures_are_counted_on_each_page(look, page: str) -> None:
+    captions = look(page).page.locator("article figcaption .caption-number").all_text_contents()
     counted = [int(number) for number in re.findall(r"Fig\. (\d+)", " ".join(captions))]
     assert counted == list(range(1, len(counted) + 1)) and counted
 
 
 @pytest.mark.parametrize("page", EXECUTED)
-def test_folded_code_is_named_and_small(visit, page: str) -> None:
-    folds = visit(page).page.locator("article div.cell details.hide > summary")
+def test_folded_code_is_named_and_small(look, page: str) -> None:
+    folds = look(page).page.locator("article div.cell details.hide > summary")
     named = folds.locator("p.collapsed").all_text_contents()
     assert named and "Show code cell source" not in named
     assert max(folds.evaluate_all("all => all.map((one) => one.getBoundingClientRect().height)")) < 30
 
 
 @pytest.mark.parametrize("page", ["notebooks/activation-density-pruning.html"])
-def test_in_the_dark_comments_are_quieter_than_code(visit, page: str) -> None:
-    opened = visit(page).page
+def test_in_the_dark_comments_are_quieter_than_code(look, page: str) -> None:
+    opened = look(page).page
     opened.evaluate("document.documentElement.dataset.theme = 'dark'")
     light = (
         "one => getComputedStyle(one).color.match(/[\\d.]+/g).slice(0, 3)"
@@ -134,8 +133,8 @@ def test_in_the_dark_comments_are_quieter_than_code(visit, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", [*WRITTEN, *API])
-def test_the_head_says_once_what_a_page_is(visit, page: str) -> None:
-    opened = visit(page).page
+def test_the_head_says_once_what_a_page_is(look, page: str) -> None:
+    opened = look(page).page
     for name in ('meta[name="viewport"]', 'meta[name="description"]', 'meta[property="og:image"]'):
         assert opened.locator(f"head {name}").count() == 1, name
     said = opened.locator('head meta[name="description"]').get_attribute("content")
@@ -145,8 +144,8 @@ def test_the_head_says_once_what_a_page_is(visit, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN)
-def test_a_term_is_linked_where_it_is_first_used_and_says_what_it_means(visit, page: str) -> None:
-    opened = visit(page).page
+def test_a_term_is_linked_where_it_is_first_used_and_says_what_it_means(look, page: str) -> None:
+    opened = look(page).page
     terms = opened.locator("article a.eb-term").evaluate_all(
         "all => all.map((one) => [one.href, one.title, Boolean(one.closest('h1, h2, h3, h4, pre, code'))])"
     )
@@ -180,10 +179,10 @@ def test_what_to_call_leads_to_a_page_of_the_reference(visit) -> None:
 
 
 @pytest.mark.parametrize("page", API)
-def test_the_reference_is_light_and_its_contents_are_whole(visit, page: str) -> None:
+def test_the_reference_is_light_and_its_contents_are_whole(look, page: str) -> None:
     assert (HTML / page).stat().st_size < HEAVY
     cut = "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"
-    assert visit(page).page.locator(".bd-sidebar-secondary a").evaluate_all(cut) == []
+    assert look(page).page.locator(".bd-sidebar-secondary a").evaluate_all(cut) == []
 
 
 def test_the_bibliography_links_every_work_and_names_it_as_the_text_does(visit) -> None:
