@@ -30,7 +30,7 @@ PLUMBING = {"ledger", "notebooks"}
 # Options that nobody sets and that stay, by the reason why.
 ALLOWED: dict[str, set[str]] = {
     "conventions by which papers and libraries differ are the point of a neuron": {
-        "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)", "spiking.triangular(width)",
+        "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)",
         "spiking.LIF(scale_input)", "spiking.LIF(relative)", "spiking.LIF(strict)", "spiking.integrate(beta)",
         "spiking.integrate(scale_input)",
     },
@@ -52,10 +52,9 @@ ALLOWED: dict[str, set[str]] = {
         "compression.quantize_network(per_channel)", "measure.layer_energy(bits)", "federated.train_locally(loss)",
         "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
     },
-    "wanted by a paper to come: conversion without data": {
-        "spiking.balance_thresholds(percentile)", "spiking.balance_thresholds(scale)",
-        "spiking.dirichlet_targets(floor)", "spiking.impressions(temperature)", "spiking.class_images(sigma)",
-        "spiking.class_images(blur_every)", "spiking.class_images(decay)",
+    "by what conversions and attacks of other papers differ": {
+        "spiking.balance_thresholds(scale)", "spiking.dirichlet_targets(floor)", "spiking.class_images(blur_every)",
+        "spiking.class_images(decay)",
     },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
