@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = (
     "neuron",
+    "one step of a neuron",
     "spiking norms and layers",
     "spiking networks",
     "rate-coded networks",
@@ -26,6 +27,7 @@ KERNELS = (
     "held masks",
     "cut networks",
     "quantised networks",
+    "thresholds",
     "density meter",
     "counts of operations",
 )

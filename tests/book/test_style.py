@@ -12,7 +12,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from edgebook import style
-from edgebook.style.tables import with_minus
+from edgebook.ledger.wording import with_minus
 
 
 @pytest.fixture
@@ -31,6 +31,13 @@ def test_log_ticks_stand_where_they_are_asked_and_nowhere_else(ax: Axes) -> None
     assert ax.get_xscale() == "log"
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["5", "10", "20"]
     assert len(ax.get_xticks(minor=True)) == 0
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, -2.2, 1e9 / 7])
+@pytest.mark.parametrize("seeds", [5, 7, 8, 24])
+def test_seeds_that_all_gave_the_same_are_drawn_with_no_width(ax: Axes, value: float, seeds: int) -> None:
+    style.effects(ax, {"same": [value] * seeds}, margin=1)
+    style.means(ax, [1], [[value] * seeds], label="m", marker="o")
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])

@@ -379,6 +379,7 @@ def test_each_claim_has_a_tile_that_tells_it_and_leads_to_it(visit: Callable) ->
     assert tip.is_hidden()
     target = tiles.nth(4).evaluate("tile => tile.href")
     tiles.nth(4).click()
+    page.wait_for_load_state()
     assert page.url == target and page.locator(f"[id='{target.partition('#')[2]}']").count() == 1
 
 

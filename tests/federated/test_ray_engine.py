@@ -173,11 +173,12 @@ def test_what_flowers_own_strategies_pass_over_is_told_as_by_the_engine_local(sm
     for go in (on_ray, lambda *apps: simulate(*apps, num_clients=4, progress=False)):
         with pytest.warns(UserWarning, match="went on after 3 failures") as caught:
             state = go(server, small.client(fail)).state
-        told.append((str(caught[0].message), state))
+        ours = [str(one.message) for one in caught if one.category is UserWarning]  # beside what a closed Ray leaves
+        told.append((ours, state))
     assert told[0] == told[1]
     for words in ("Client 0 failed in round 1: SystemExit: 3.", "Client 1 failed in round 1: ValueError: A simulation",
                   "Client 2 failed in round 1: it returned a message that is no reply"):  # fmt: skip
-        assert words in told[0][0]
+        assert words in told[0][0][0]
 
 
 def test_a_strategy_that_waits_for_more_nodes_than_there_are_is_told_so(small: Any) -> None:

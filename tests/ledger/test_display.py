@@ -67,7 +67,7 @@ def test_html_has_a_row_per_claim_with_words_for_the_verdict() -> None:
     assert [row[0] for row in shown.rows[2:]] == ["A-1 A-1 holds.", "A-2 A-2 holds."]
     cells = [cell.replace("\xa0", " ") for cell in shown.rows[2]]
     assert cells[1:] == [
-        "4 pointstable 2", "3.0 [1.5, 4.5] points3 seeds; counts from ±1 point", "-1", "reproducedbecause",
+        "4 pointstable 2", "3.0 [1.5, 4.5] points3 seeds; counts from ±1 point", "\u22121", "reproducedbecause",
     ]  # fmt: skip
     assert "contradicted" in shown.rows[3][4]
 
@@ -116,7 +116,7 @@ def test_the_word_of_the_placebo_stands_beneath_the_verdict() -> None:
 def test_a_headline_claim_shows_what_was_measured_under_each_choice() -> None:
     other = Alternative(samples=(0.0,), mean=0.2, interval=(-1.0, 1.4), verdict=Verdict.INCONCLUSIVE, reason="wide")
     found = result("A-1", Verdict.DEPENDS, under={"gain": other}, alone=Verdict.REPRODUCED)
-    for text in (str(claims_table(record(found))), claims_table(record(found))._repr_html_()):
+    for text in (str(claims_table(record(found))), claims_table(record(found))._repr_html_().replace("\u2212", "-")):
         assert "as declared: 3.0 [1.5, 4.5] points, reproduced" in text
         assert "under gain: 0.2 [-1.0, 1.4] points, inconclusive" in text
 

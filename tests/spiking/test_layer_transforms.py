@@ -16,7 +16,16 @@ from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
-from edgebook.spiking import LIF, CodedNetwork, SpikingNetwork, spiking_resnet, spiking_vgg, without_spikes
+from edgebook.spiking import (
+    LIF,
+    Cell,
+    CodedNetwork,
+    SpikingNetwork,
+    cell_network,
+    spiking_resnet,
+    spiking_vgg,
+    without_spikes,
+)
 from edgebook.spiking.layers import Folded, ResidualBlock, SpikingLayer
 from edgebook.spiking.normalization import StepBatchNorm, TemporalBatchNorm, ThresholdBatchNorm
 
@@ -57,6 +66,16 @@ def coded(coding: Any) -> CodedNetwork:
     return CodedNetwork(network("batch"), coding, STEPS, mean=0.1, std=0.5, generator=torch.Generator().manual_seed(2))
 
 
+def with_feedback() -> nn.Module:
+    """Make a cell whose running statistics are those of one batch, without which its neurons were silent."""
+    options = {"in_channels": 1, "classes": 2, "size": 8, "width": CHANNELS, "steps": 2}
+    cell = cell_network(Cell("0001 0020 0001 0200"), **options).features[0]
+    for part in cell.edges.values():
+        if not isinstance(part, nn.Identity):
+            part.convolution.norm.momentum = 1.0
+    return cell
+
+
 WITHOUT_NEURONS = {
     "StepBatchNorm": Row(lambda: StepBatchNorm(CHANNELS), SEQUENCE),
     "StepBatchNorm, cumulative": Row(lambda: StepBatchNorm(CHANNELS, momentum=None), SEQUENCE),
@@ -73,6 +92,7 @@ WITH_NEURONS = {
     "network, threshold norm": Row(lambda: network("td"), SEQUENCE),
     "network, norm per step": Row(lambda: network("bntt"), SEQUENCE),
     "network of rates": Row(lambda: coded("expected"), IMAGE),
+    "cell with feedback": Row(with_feedback, SEQUENCE[:2]),
 }
 DRAWING = {"network of spikes": Row(lambda: coded("rate"), IMAGE)}  # other spikes at every call
 ROWS = WITHOUT_NEURONS | WITH_NEURONS

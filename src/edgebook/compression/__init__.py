@@ -21,4 +21,6 @@ from edgebook.compression.quantization import MinMaxWeight, QuantizedReLU, min_m
 from edgebook.compression.schedule import density_phase
 from edgebook.compression.selection import keep_largest, prune_by_magnitude, random_masks
 from edgebook.compression.snip import snip_scores
+from edgebook.compression.threshold_operator import threshold
+from edgebook.compression.thresholds import Thresholds, threshold_penalty, with_thresholds
 from edgebook.compression.tickets import copy_parameters, iterative_pruning, rewind

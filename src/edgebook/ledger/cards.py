@@ -17,7 +17,7 @@ from edgebook.ledger.papers import Paper, find_paper
 from edgebook.ledger.record import ClaimResult, Record
 from edgebook.ledger.rule import Kind
 from edgebook.ledger.strip import legend, strip
-from edgebook.ledger.wording import counts_from, estimate, measured, paper_number, sampling, with_minus
+from edgebook.ledger.wording import counts_from, estimate, measured, paper_number, sampling, with_minus, word
 
 _FRAME = "border:1px solid rgba(128,128,128,.35);border-radius:.4em;padding:.7em .9em;margin:0 0 .8em"
 _HEAD = "display:flex;flex-wrap:wrap;gap:.3em .7em;align-items:center"
@@ -61,7 +61,7 @@ def _card(result: ClaimResult, record: Record, paper: Paper, known: list[Turn]) 
     rest = "".join(f"<dt>{head}</dt><dd>{said}</dd>" for head, said in _rest(result, known))
     return (
         f'<article class="claim-card" id="{anchor}" data-claim="{data}" style="{_FRAME}">'
-        f'<p class="claim-head" style="{_HEAD}">{name} {kind} {badge(result.verdict)}</p>'
+        f'<p class="claim-head" style="{_HEAD}">{name} {kind} {badge(result.verdict, word(result))}</p>'
         f'<p class="claim-says">{escape(claim.says)}</p>{strip(result)}'
         f'<p class="claim-found"><strong>{_written(measured(result))}</strong>, '
         f"{escape(sampling(result))}: {_written(result.reason)}.</p>"
@@ -91,9 +91,9 @@ def _choices(result: ClaimResult) -> Iterator[str]:
     """Write what was measured as declared and under each choice of ours, with the word that each would have."""
     declared = ("as declared", result.mean, result.interval, result.alone)
     others = ((name, one.mean, one.interval, one.verdict) for name, one in result.under.items())
-    for name, mean, interval, word in (declared, *others):
+    for name, mean, interval, verdict in (declared, *others):
         told = _written(estimate(mean, interval, result.claim.unit))
-        yield f'<span class="claim-choice">{escape(name)}</span> {badge(word)} {told}'
+        yield f'<span class="claim-choice">{escape(name)}</span> {badge(verdict)} {told}'
 
 
 def _cite(result: ClaimResult, record: Record, paper: Paper) -> str:

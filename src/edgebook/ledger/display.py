@@ -9,7 +9,7 @@ from edgebook.ledger.claims import Claim
 from edgebook.ledger.history import Turn, turns, was
 from edgebook.ledger.record import ClaimResult, Record
 from edgebook.ledger.rule import Kind, Verdict
-from edgebook.ledger.wording import counts_from, estimate, measured, number, paper_number, sampling
+from edgebook.ledger.wording import counts_from, estimate, measured, number, paper_number, sampling, with_minus
 
 HOLM_FROM = 6
 COLUMNS = ("Claim", "Paper", "Measured", "Gap", "Verdict")
@@ -148,12 +148,12 @@ def html_row(
     """Draw the cells of a claim's row; ``name`` is the HTML of the first, and ``notes`` stand beneath the verdict."""
     basis = f"{sampling(result)}; {counts_from(claim)}" if result else counts_from(claim)
     reach = f"give or take {claim.tolerance:g}" if claim.target is not None else ""
-    written = escape(measured(result))
+    written = with_minus(escape(measured(result)))
     cells = (
         name,
-        escape(paper_number(claim)) + small(reach) + small(claim.where),
+        with_minus(escape(paper_number(claim))) + small(reach) + small(claim.where),
         (written.replace(", ", ",&nbsp;") if result and result.interval else written) + small(basis),
-        escape(number(result.gap if result else None, sign=True)),
+        with_minus(number(result.gap if result else None, sign=True)),
         badge(verdict) + "".join(map(small, notes)),
     )
     return "".join(f'<td data-label="{label}"{cell}>{drawn}</td>' for label, drawn in zip(COLUMNS, cells, strict=True))
@@ -170,4 +170,4 @@ def badge(verdict: str, text: str | None = None) -> str:
 
 def small(text: str) -> str:
     """Return a line in small print; nothing for an empty text."""
-    return f'<small style="display:block;opacity:.8">{escape(text)}</small>' if text else ""
+    return f'<small style="display:block;opacity:.8">{with_minus(escape(text))}</small>' if text else ""

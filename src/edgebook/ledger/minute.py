@@ -17,7 +17,7 @@ from edgebook.ledger.record import ClaimResult, full_record, stale_reasons
 from edgebook.ledger.run import Run
 from edgebook.ledger.shown import Shown, shown
 from edgebook.ledger.strip import legend, strip
-from edgebook.ledger.wording import measured, with_minus
+from edgebook.ledger.wording import measured, with_minus, word
 from edgebook.notebooks.paths import project_root
 
 NO_RECORD = "No run at tier full has been recorded yet."
@@ -63,7 +63,7 @@ class Minute:
         """The finding; without one, the words of the headline claims."""
         if self._paper.finding or not self._record:
             return self._paper.finding or "not yet known."
-        return f"{', '.join(f'{one.claim.id} {one.verdict}' for one in self._headlines()) or 'see the claims'}."
+        return f"{', '.join(f'{one.claim.id} {word(one)}' for one in self._headlines()) or 'see the claims'}."
 
     @property
     def basis(self) -> str:
@@ -79,7 +79,7 @@ class Minute:
 
     def _forest(self) -> str:
         rows = "".join(
-            f'<div class="minute-row" style="{_ROW}"><p style="{_SAID}">{_chip(one.claim.id, one)} '
+            f'<div class="minute-row" style="{_ROW}"><p style="{_SAID}">{_chip(one.claim.id, one, word(one))} '
             f"{escape(one.claim.says)} <small>{with_minus(escape(measured(one)))}</small></p>"
             f'<div style="{_DRAWN}">{strip(one)}</div></div>'
             for one in self._headlines()
@@ -139,10 +139,10 @@ def _scale(paper: Paper, parameters: Mapping[str, Any]) -> str:
     return f'<table class="minute-scale"><thead>{head}</thead><tbody>{cells}</tbody></table>'
 
 
-def _chip(claim: str, result: ClaimResult | None) -> str:
-    """Draw a claim's id and word as a link to its card."""
-    word = str(result.verdict) if result else "not run yet"
-    return f'<a class="claim-chip" href="#{claim.lower()}">{badge(word, f"{claim} {word}")}</a>'
+def _chip(claim: str, result: ClaimResult | None, said: str | None = None) -> str:
+    """Draw a claim's id and word, or what is said of it, as a link to its card."""
+    verdict = str(result.verdict) if result else "not run yet"
+    return f'<a class="claim-chip" href="#{claim.lower()}">{badge(verdict, f"{claim} {said or verdict}")}</a>'
 
 
 def _link(address: str, text: str) -> str:

@@ -22,7 +22,7 @@ class Wing(Strict):
     says: str = Field(min_length=1)
 
 
-class Size(Strict):
+class Beside(Strict):
     """One measure of size, in the paper and here; ``here`` may name parameters, as in ``{train:,} images``."""
 
     what: str = Field(min_length=1)
@@ -55,7 +55,7 @@ class Paper(Strict):
     finding: str | None = Field(default=None, min_length=1)
     rests_on: dict[Verdict, tuple[Id, ...]] = Field(default_factory=dict)
     read: str | None = Field(default=None, min_length=1)
-    scale: tuple[Size, ...] = ()
+    scale: tuple[Beside, ...] = ()
     links: Links = Links()
     change: str | None = Field(default=None, min_length=1)
 

@@ -15,7 +15,7 @@ from edgebook.ledger.claims import Claim
 from edgebook.ledger.record import ClaimResult
 from edgebook.ledger.wording import counts_from, measured, paper_number, with_minus
 
-_LEGEND = "Diamond and bar: mean and 95 % interval. Small ticks: seeds. Grey band: within the margin."
+_LEGEND = "Diamond and bar: mean and 95\u00a0% interval. Small ticks: seeds. Grey band: within the margin."
 _BLUE, _PURPLE = "#0072B2", "#AA3377"
 _HEIGHT, _LINE, _FOOT = 54, 20, 36  # of the strip, the interval and the axis, in pixels from the top
 _EDGE = 3.0  # percent of the width left free on either side

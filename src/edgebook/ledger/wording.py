@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from edgebook.ledger.claims import Claim
 from edgebook.ledger.record import ClaimResult
-from edgebook.ledger.rule import Kind
+from edgebook.ledger.rule import Kind, Verdict
 
 NOTHING = "–"
 _TINY = 1e-4  # below it a number is written with an exponent
@@ -104,6 +104,15 @@ def measured(result: ClaimResult | None) -> str:
     if result.method == "values":
         return values(result.samples, result.claim.unit)
     return estimate(result.mean, result.interval, result.claim.unit)
+
+
+def word(result: ClaimResult) -> str:
+    """Return the word of a verdict, and the choices on which it depends where it does."""
+    others = [name for name, one in result.under.items() if one.verdict != result.alone]
+    if result.verdict is not Verdict.DEPENDS or not others:
+        return str(result.verdict)
+    *rest, last = others
+    return f"{result.verdict} on {', '.join(rest)}{' and ' * bool(rest)}{last}"
 
 
 def gap(result: ClaimResult) -> str:

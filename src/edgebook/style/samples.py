@@ -68,4 +68,5 @@ def _ends(samples: Sequence[float], mean: float) -> tuple[float, float]:
         return mean, mean
     from edgebook.ledger.statistics import mean_interval  # comes with PyTorch, which takes long to load
 
-    return mean_interval(samples)
+    low, high = mean_interval(samples)
+    return min(low, mean), max(high, mean)  # of equal values the means differ by rounding

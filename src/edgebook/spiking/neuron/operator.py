@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from edgebook.networks.memory import blank
+from edgebook.networks.operators import LIBRARY, Node, below_autograd, define, differentiable
 from edgebook.spiking.neuron.choice import one_of
 from edgebook.spiking.neuron.convention import SCHEMA, Convention, from_arguments
-from edgebook.spiking.neuron.library import LIBRARY, Node, below_autograd, define, differentiable
-from edgebook.spiking.neuron.memory import blank
 from edgebook.spiking.neuron.recurrence import BACKENDS, backward, blanks, chosen, forward, steps
 
 

@@ -15,9 +15,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from edgebook.networks.memory import NUMPY, blank, flat, layout
 from edgebook.spiking.neuron import torch_kernels
 from edgebook.spiking.neuron.convention import Convention, constants
-from edgebook.spiking.neuron.memory import NUMPY, blank, flat, layout
 
 Backend = Literal["auto", "numba", "triton", "torch", "steps"]
 BACKENDS: tuple[str, ...] = get_args(Backend)

@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from edgebook.networks.operators import Node, below_autograd, define, differentiable
 from edgebook.spiking.neuron.choice import one_of
-from edgebook.spiking.neuron.library import Node, below_autograd, define, differentiable
 
 Kind = Literal["atan", "fast_sigmoid", "triangular"]
 KINDS: tuple[str, ...] = get_args(Kind)

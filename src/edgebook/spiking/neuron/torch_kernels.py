@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from edgebook.networks.memory import NUMPY
 from edgebook.spiking.neuron.convention import Convention, constants
-from edgebook.spiking.neuron.memory import NUMPY
 from edgebook.spiking.neuron.surrogates import keep_nan
 
 

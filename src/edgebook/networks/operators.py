@@ -30,6 +30,25 @@ def define(schema: str, kernel: Operator, fake: Operator, autograd: Operator, vm
     return getattr(torch.ops.edgebook, name.partition("::")[2]).default
 
 
+def cast_up(
+    schema: str, kernel: Operator, fake: Operator, autograd: Operator, vmap: Operator, *, pointwise: bool = False
+) -> Operator:
+    """Return a new operator as `define` does, for whose inputs autocast casts halves up.
+
+    With `pointwise` it says of itself that it treats every number alike: whoever counts products of matrices then knows
+    that there are none in it, although it takes several tensors.
+    """
+    name = f"edgebook::{schema.partition('(')[0]}"
+    LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag, *[torch.Tag.pointwise] * pointwise))
+    LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
+    LIBRARY.impl(name, autograd, "Autograd")
+    torch.library.register_fake(name, fake, lib=LIBRARY)
+    torch.library.register_vmap(name, vmap, lib=LIBRARY)
+    for device in ("cpu", "cuda"):
+        torch.library.register_autocast(name, device, torch.float32, lib=LIBRARY)
+    return getattr(torch.ops.edgebook, name.partition("::")[2]).default
+
+
 def differentiable(node: type[Node]) -> Operator:
     """Return what applies a node of the graph, at each level of nested transforms."""
 

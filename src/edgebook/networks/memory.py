@@ -1,4 +1,4 @@
-"""How the tensors of a sequence lie in memory, for kernels that take flat arrays."""
+"""How tensors whose first axis is that of steps or samples lie in memory, for kernels that take flat arrays."""
 
 from __future__ import annotations
 
