@@ -30,10 +30,9 @@ PLUMBING = {"ledger", "notebooks"}
 # Options that nobody sets and that stay, by the reason why.
 ALLOWED: dict[str, set[str]] = {
     "conventions by which papers and libraries differ are the point of a neuron": {
-        "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)", "spiking.triangular(width)",
+        "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)",
         "spiking.LIF(relative)", "spiking.LIF(strict)", "spiking.integrate(beta)",
-        "spiking.lif_step(reset)",
-        "spiking.lif_step(surrogate)", "spiking.lif_step(relative)",
+        "spiking.lif_step(reset)", "spiking.lif_step(relative)",
         "spiking.lif_step(strict)", "spiking.lif_step(detach_reset)", "spiking.lif_step(delay)",
     },
     "both builders of spiking networks take the same options, so that one can replace the other": {
@@ -68,10 +67,9 @@ ALLOWED: dict[str, set[str]] = {
         "spiking.random_cell(feedback)", "spiking.cell_network(pool)", "spiking.cell_network(hidden)",
         "spiking.cell_network(seed)", "spiking.diversity_score(kinds)",
     },
-    "wanted by a paper to come: conversion without data": {
-        "spiking.balance_thresholds(percentile)", "spiking.balance_thresholds(scale)",
-        "spiking.dirichlet_targets(floor)", "spiking.impressions(temperature)", "spiking.class_images(sigma)",
-        "spiking.class_images(blur_every)", "spiking.class_images(decay)",
+    "by what conversions and attacks of other papers differ": {
+        "spiking.balance_thresholds(scale)", "spiking.dirichlet_targets(floor)", "spiking.class_images(blur_every)",
+        "spiking.class_images(decay)",
     },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
