@@ -50,15 +50,6 @@ ALLOWED: dict[str, set[str]] = {
     "what another chip than the paper's is made of": {
         "crossbar.Layout(cell_bits)",
     },
-    "wanted by papers to come: thresholds for many tasks": {
-        "compression.Thresholds(window)", "compression.Thresholds(full)", "compression.with_thresholds(per)",
-        "compression.with_thresholds(window)", "compression.with_thresholds(full)",
-        "compression.threshold_penalty(sign)",
-        "measure.inference_traffic(threshold_loads)", "measure.inference_traffic(zeros_in)",
-        "measure.inference_traffic(zeros_out)", "measure.inference_traffic(array)", "measure.SystolicArray(pes)",
-        "measure.SystolicArray(cache_words)", "measure.SystolicArray(reuse)", "measure.SystolicArray(words_a_cycle)",
-        "measure.SystolicArray(energies)",
-    },
     "wanted by papers to come: continual learning": {
         "federated.train_locally(loss)", "federated.RoundPlan(evaluated)", "federated.traffic(kind)",
         "federated.dirichlet(at_least)",
