@@ -64,10 +64,6 @@ ALLOWED: dict[str, set[str]] = {
         "compression.quantize_network(per_channel)", "measure.layer_energy(bits)", "federated.train_locally(loss)",
         "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
     },
-    "wanted by papers to come: architecture search without training": {
-        "spiking.random_cell(feedback)", "spiking.cell_network(pool)", "spiking.cell_network(hidden)",
-        "spiking.cell_network(seed)", "spiking.diversity_score(kinds)",
-    },
     "wanted by a paper to come: conversion without data": {
         "spiking.balance_thresholds(percentile)", "spiking.balance_thresholds(scale)",
         "spiking.dirichlet_targets(floor)", "spiking.impressions(temperature)", "spiking.class_images(sigma)",
