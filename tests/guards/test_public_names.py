@@ -54,10 +54,6 @@ ALLOWED: dict[str, set[str]] = {
         "federated.train_locally(loss)", "federated.RoundPlan(evaluated)", "federated.traffic(kind)",
         "federated.dirichlet(at_least)",
     },
-    "wanted by papers to come: architecture search without training": {
-        "spiking.random_cell(feedback)", "spiking.cell_network(pool)", "spiking.cell_network(hidden)",
-        "spiking.cell_network(seed)", "spiking.diversity_score(kinds)",
-    },
     "by what conversions and attacks of other papers differ": {
         "spiking.balance_thresholds(scale)", "spiking.dirichlet_targets(floor)", "spiking.class_images(blur_every)",
         "spiking.class_images(decay)",
