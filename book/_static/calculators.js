@@ -182,8 +182,9 @@
   // ---- Speculative decoding
 
   const PRESETS = {
-    "weak device": { draft: 0.4, messages: 0.2, exit: 0.5, adapter: 0.03 },
-    robot: { draft: 0.465, messages: 0.194, exit: 0.5, adapter: 0.036 },
+    robot: { draft: 0.465, messages: 0.194, acceptance: 0.67, hits: 0.19, exit: 0.5, adapter: 0.036 },
+    "robot, greedy": { draft: 0.465, messages: 0.194, acceptance: 0.79, hits: 0.54, exit: 0.5, adapter: 0.036 },
+    "faster, farther away": { draft: 0.2, messages: 0.5, acceptance: 0.67, hits: 0.19, exit: 0.5, adapter: 0.036 },
   };
 
   const mountDecoding = (root) => {
@@ -206,13 +207,13 @@
     };
     const fields = controls(
       {
-        draft: { label: "A draft takes", min: 0.01, max: 1, step: 0.005, start: 0.4, tell: (value, all) => `${passes(value)}, ${written(value / (all.drafted ?? 4), 3)} a token` },
+        draft: { label: "A draft takes", min: 0.01, max: 1, step: 0.005, start: 0.465, tell: (value, all) => `${passes(value)}, ${written(value / (all.drafted ?? 4), 3)} a token` },
         drafted: { label: "Tokens of a draft", min: 1, max: 12, step: 1, start: 4 },
-        messages: { label: "Messages, there and back", min: 0, max: 1.5, step: 0.002, start: 0.2, tell: passes },
+        messages: { label: "Messages, there and back", min: 0, max: 1.5, step: 0.002, start: 0.194, tell: passes },
         acceptance: { label: "Tokens accepted", min: 0, max: 1, step: 0.01, start: 0.67, tell: (value) => `${Math.round(100 * value)}\u00a0%` },
-        hits: { label: "Exit right in", min: 0, max: 1, step: 0.01, start: 0.33, tell: (value) => `${Math.round(100 * value)}\u00a0% of rounds` },
+        hits: { label: "Exit right in", min: 0, max: 1, step: 0.01, start: 0.19, tell: (value) => `${Math.round(100 * value)}\u00a0% of rounds` },
         exit: { label: "Exit after", min: 0.05, max: 0.95, step: 0.01, start: 0.5, tell: (value) => `${Math.round(100 * value)}\u00a0% of the pass` },
-        adapter: { label: "The exit costs", min: 0, max: 0.3, step: 0.002, start: 0.03, tell: (value) => `${written(value, 3)} passes` },
+        adapter: { label: "The exit costs", min: 0, max: 0.3, step: 0.002, start: 0.036, tell: (value) => `${written(value, 3)} passes` },
       },
       change,
     );
@@ -227,7 +228,7 @@
       '<i class="draft"></i> draft <i class="ahead"></i> draft made ahead <i class="pass"></i> pass of the cloud; ' +
       "slanted lines are messages, the white mark is where the exit speaks";
     root.append(presets, fields.element, first.element, second.element, answer, svg, keys);
-    fields.set(PRESETS["weak device"]);
+    fields.set(PRESETS.robot);
   };
 
   // ---- Energy of spikes
