@@ -14,7 +14,7 @@ from edgebook.measure.arguments import whole
 
 Array = NDArray[np.float64]
 STRIDE, STEPS = 0.2, 10  # s, and how many: a horizon of 2 s
-ROOM, PRICE = 0.4, 1.0  # m, less room than this costs; m of the way, when none is left
+ROOM = 0.6  # m, less room than this costs, up to 1 m of the way
 SPEEDS = 5  # from rest to the fastest
 
 
@@ -46,7 +46,7 @@ def commands(rollouts: int) -> Array:
     return np.stack(np.meshgrid(np.linspace(0, FASTEST[0], SPEEDS), around, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def plan(belief: Array, goal: Array, speed: Array, *, rollouts: int = 45, margin: Array | float = 0.05) -> Array:
+def plan(belief: Array, goal: Array, speed: Array, *, rollouts: int = 45, margin: Array | float = 0.2) -> Array:
     """Return the command whose rollout ends nearest to the goal with room on its way.
 
     Parameters
@@ -83,7 +83,7 @@ def plan(belief: Array, goal: Array, speed: Array, *, rollouts: int = 45, margin
     steps_free = np.where(hits.any(axis=1), hits.argmax(axis=1), STEPS)  # (B, R)
     left = np.sqrt((x - goal[:, :1]) ** 2 + (y - goal[:, 1:]) ** 2).min(axis=0)  # where it comes nearest to the goal
     tight = np.maximum(ROOM - room.min(axis=1), 0.0) / ROOM
-    cost = np.where(steps_free < STEPS, 1e3 - 50.0 * steps_free + tried[:, 0], left + PRICE * tight)
+    cost = np.where(steps_free < STEPS, 1e3 - 50.0 * steps_free - 10.0 * room.mean(axis=1), left + tight)
     return tried[cost.argmin(axis=1)]
 
 

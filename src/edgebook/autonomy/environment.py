@@ -50,7 +50,7 @@ class _Rules:
     def __init__(
         self,
         discs: tuple[int, int] = (14, 21),
-        movers: int = 4,
+        movers: int = 12,
         kind: Kind = "known",
         beams: int = 64,
         seconds: float = 60.0,

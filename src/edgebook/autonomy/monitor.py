@@ -172,7 +172,7 @@ def threshold_at(scores: Array, per_minute: float, step_seconds: float = 0.1) ->
         raise ValueError("A threshold needs scores of at least one step.")
     before = np.concatenate([np.full((1, scores.shape[1]), -np.inf), scores[:-1]])
     rises = scores > before  # NaN rises nowhere
-    # At threshold v each rise from at most v to above v is an alarm: those that begin by then, less those that are over.
+    # At threshold v a rise from at most v to above v is an alarm: the rises begun by then, less those that are over.
     begun = np.searchsorted(np.sort(before[rises]), values, side="right")
     over = np.searchsorted(np.sort(scores[rises]), values, side="right")
     minutes = np.count_nonzero(~np.isnan(scores)) * step_seconds / 60
@@ -214,8 +214,8 @@ def corrupt(kind: Corruption, scan: Array, active: NDArray[np.bool_], past: Arra
     Parameters
     ----------
     kind : {"fog", "snow", "crosstalk", "stuck", "phantom", "bias", "stale"}
-        Ranges cut off at 4 m in the mean; 15 % short returns; 30 % returns of beams on the other side; the front quarter
-        shows `past`; a wall 1.5 m ahead; all 0.6 m too far; all show `past`
+        Ranges cut off at 4 m in the mean; 15 % short returns; 30 % from the other side; the front quarter shows `past`;
+        a wall 1.5 m ahead; all 0.6 m too far; all show `past`
     scan, past : numpy.ndarray, (B, N), m, true ranges now and then: at the onset for "stuck", 0.5 s ago for "stale"
     active : numpy.ndarray of bool, (B,)
     rng : numpy.random.Generator

@@ -51,7 +51,7 @@ def kernels() -> ModuleType:
 
 
 def make_worlds(
-    seeds: Sequence[int], discs: tuple[int, int] = (14, 21), movers: int = 4, kind: Kind = "known"
+    seeds: Sequence[int], discs: tuple[int, int] = (14, 21), movers: int = 12, kind: Kind = "known"
 ) -> World:
     """Draw a world for each seed; start and goal are at least 12 m apart, and the robot faces the goal.
 
@@ -59,7 +59,7 @@ def make_worlds(
     ----------
     seeds : sequence of int, at least 0; a world depends on its own seed alone
     discs : tuple of two ints, fewest and most discs at rest, radius 0.4 to 1.2 m
-    movers : int, discs in motion, radius 0.3 to 0.5 m, 0.3 to 1.5 m/s
+    movers : int, discs in motion, radius 0.3 to 0.5 m, 0.2 to 0.7 m/s
     kind : {"known", "novel", "trap"}
         "novel" has walls of four discs in a row instead of single ones; in "trap" the movers overtake from behind, on a
         course to meet a robot that drives straight for the goal
@@ -105,7 +105,7 @@ def _drawn(seed: int, fewest: int, most: int, movers: int, kind: str) -> tuple[A
     at[~free] = NOWHERE
     centres[:count], radii[:count] = at, wide
     radii[most:] = rng.uniform(0.3, 0.5, movers)
-    speed, way = rng.uniform(0.3, 1.5, movers), rng.uniform(-np.pi, np.pi, movers)
+    speed, way = rng.uniform(0.2, 0.7, movers), rng.uniform(-np.pi, np.pi, movers)
     places = rng.uniform(0.5, SIZE - 0.5, (movers, 2))
     if kind == "trap":  # where the robot would be at 1.2 m/s, and back along a faster course from behind
         speed, way = np.full(movers, 1.5), course + rng.choice([-1.0, 1.0], movers) * rng.uniform(0.3, 1.0, movers)
