@@ -11,6 +11,7 @@ from scipy.linalg import expm
 
 from edgebook.autonomy import Koopman, beam_angles, cast, commands, control, lqr, make_worlds, numpy_kernels, plan
 from edgebook.autonomy import world as room
+from edgebook.measure.seeding import SeededDraws
 
 
 def by_hand(belief: np.ndarray, goal: np.ndarray, speed: np.ndarray, rollouts: int, margin: float) -> list[float]:
@@ -83,8 +84,8 @@ def test_a_linear_system_is_recovered() -> None:
         now = now @ torch.from_numpy(a).T + push @ torch.from_numpy(b).T
         states.append(now)
     wanted = torch.stack(states, dim=1)
-    torch.manual_seed(0)
-    model = Koopman(2, 1, hidden=0).double()
+    with SeededDraws(0):
+        model = Koopman(2, 1, hidden=0).double()
     torch.nn.init.constant_(model.turn, 0.2)
     search = torch.optim.LBFGS(model.parameters(), max_iter=300, tolerance_grad=1e-14, tolerance_change=1e-18,
                                line_search_fn="strong_wolfe")  # fmt: skip
@@ -108,11 +109,12 @@ def test_a_linear_system_is_recovered() -> None:
 
 
 def test_modes_that_must_not_grow_do_not() -> None:
-    model = Koopman(2, 5, hidden=4, stable=True)
-    torch.nn.init.normal_(model.growth, std=20.0)
+    with SeededDraws(0):
+        model = Koopman(2, 5, hidden=4, stable=True)
+        torch.nn.init.normal_(model.growth, std=20.0)
     assert (model.eigenvalues().abs() <= 1).all()
     assert np.abs(np.linalg.eigvals(model.matrices()[0])).max() <= 1 + 1e-6
-    x, still = torch.randn(3, 2), torch.zeros(3, 60, 1)
+    x, still = torch.ones(3, 2), torch.zeros(3, 60, 1)
     assert model(x, still).isfinite().all()
 
 

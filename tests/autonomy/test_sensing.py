@@ -31,11 +31,13 @@ from edgebook.autonomy import (
     step,
     stride,
 )
+from edgebook.measure.seeding import SeededDraws
 from edgebook.networks import fit
 
 EVERY = np.ones((1, 64), bool)
 
 
+@settings(max_examples=20)
 @given(st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]), st.integers(0, 100))
 def test_a_stride_takes_turns(fired: int, first: int) -> None:
     masks = np.concatenate([stride(24, fired, first + step) for step in range(24 // fired)])
@@ -44,6 +46,7 @@ def test_a_stride_takes_turns(fired: int, first: int) -> None:
     assert (gaps == 24 // fired).all()
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 16), st.floats(-7, 7))
 def test_a_cone_has_the_beams_that_are_nearest(fired: int, direction: float) -> None:
     off = np.abs(np.remainder(beam_angles(16) - direction + np.pi, 2 * np.pi) - np.pi)
@@ -68,6 +71,7 @@ def test_what_a_scan_costs() -> None:
     np.testing.assert_allclose(sensing_energy(fired, gates, 2.0, 7.0), wanted)
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_a_memory_goes_there_and_back(seed: int) -> None:
     """All that is left after a way and its reverse lies where it lay; nothing is invented."""
@@ -109,6 +113,7 @@ def test_the_newer_of_two_points_stays_and_gaps_are_filled_from_the_nearest() ->
     np.testing.assert_allclose(held(both)[0], [8.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 8.0])
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_straight_lines_are_met_exactly(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -127,23 +132,22 @@ def batch(count: int = 48) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_a_completer_begins_as_the_memory_and_learns() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with SeededDraws(0):
         net = Completer(width=8, depth=1)
     x, ranges = batch()
     mean, spread = net(x).unbind(1)
     torch.testing.assert_close(mean, 10 * x[:, 0])
     torch.testing.assert_close(spread, torch.full_like(mean, 0.5))
     before = range_nll(net(x), ranges)
-    fit(net, x, ranges, epochs=60, lr=1e-2, loss=range_nll)
+    fit(net, x, ranges, epochs=40, lr=2e-2, loss=range_nll)
     assert range_nll(net(x), ranges) < before - 1
-    assert (net(x)[:, 0] - ranges).abs().mean() < 0.4
+    assert (net(x)[:, 0] - ranges).abs().mean() < 0.5 * (mean - ranges).abs().mean()
 
 
 def test_a_completer_treats_all_directions_alike() -> None:
-    torch.manual_seed(1)
-    net = Completer(width=6, depth=1)
-    torch.nn.init.normal_(net.layers[-1].weight)
+    with SeededDraws(1):
+        net = Completer(width=6, depth=1)
+        torch.nn.init.normal_(net.layers[-1].weight)
     x, _ = batch(3)
     torch.testing.assert_close(net(x.roll(5, dims=2)), net(x).roll(5, dims=2))
 
@@ -159,9 +163,10 @@ def test_the_loss_is_that_of_a_laplacian() -> None:
 
 
 def test_a_completer_goes_through_a_file_and_a_compiler() -> None:
-    torch.manual_seed(2)
-    net, (x, _) = Completer(width=4, depth=1), batch(2)
-    torch.nn.init.normal_(net.layers[-1].weight)
+    with SeededDraws(2):
+        net = Completer(width=4, depth=1)
+        torch.nn.init.normal_(net.layers[-1].weight)
+    x, _ = batch(2)
     file = io.BytesIO()
     torch.save(net.state_dict(), file)
     file.seek(0)
@@ -180,7 +185,6 @@ def test_a_completer_goes_through_a_file_and_a_compiler() -> None:
         (lambda: best_beams(np.zeros((1, 4)), 5), "fired must be a whole number from 0 to 4"),
     ],
 )
-@settings(max_examples=1)
 def test_other_masks_are_refused(call: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()

@@ -118,7 +118,7 @@ class _Rules:
 def draws(seeds: NDArray[np.uint64], steps: NDArray[np.int64], beams: int) -> Array:
     """Return numbers of mean 0 and variance 1 for world, step and beam, (B, N): sums of four uniform ones, hashed."""
     place = (seeds * np.uint64(1_000_003) + steps.astype(np.uint64))[:, None] * np.uint64(beams)
-    z = (place + np.arange(beams, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (place + np.arange(1, beams + 1, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64
         z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
     z = z ^ (z >> np.uint64(31))

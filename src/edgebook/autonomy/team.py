@@ -62,11 +62,10 @@ def assign(views: Array | Mask, worth: Array, budget: int) -> list[int]:
     views, left, chosen = np.asarray(views, np.float64), np.array(worth, np.float64), []
     for _ in range(whole("budget", budget, 0)):
         gains = views @ left
-        best = int(gains.argmax(initial=0)) if gains.size else 0
-        if not gains.size or gains[best] <= 0:
+        if gains.max(initial=0.0) <= 0:
             break
-        chosen.append(best)
-        left = left * (1 - views[best])
+        chosen.append(int(gains.argmax()))
+        left = left * (1 - views[chosen[-1]])
     return chosen
 
 
