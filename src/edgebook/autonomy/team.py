@@ -59,13 +59,14 @@ def assign(views: Array | Mask, worth: Array, budget: int) -> list[int]:
     >>> assign(np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1]]), np.array([1.0, 1.0, 5.0]), budget=2)
     [1, 0]
     """
-    views, left, chosen = np.asarray(views, np.float64), np.array(worth, np.float64), []
+    views, left, chosen = np.array(views, np.float64), np.array(worth, np.float64), []
     for _ in range(whole("budget", budget, 0)):
         gains = views @ left
         if gains.max(initial=0.0) <= 0:
             break
         chosen.append(int(gains.argmax()))
         left = left * (1 - views[chosen[-1]])
+        views[chosen[-1]] = 0.0  # the same look again would show what it has shown
     return chosen
 
 
