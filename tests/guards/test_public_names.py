@@ -73,6 +73,16 @@ ALLOWED: dict[str, set[str]] = {
         "spiking.dirichlet_targets(floor)", "spiking.impressions(temperature)", "spiking.class_images(sigma)",
         "spiking.class_images(blur_every)", "spiking.class_images(decay)",
     },
+    "wanted by a paper to come: from sensing to action": {
+        "autonomy.Completer(width)", "autonomy.Completer(depth)", "autonomy.Completer(channels)",
+        "autonomy.plan(rollouts)", "autonomy.plan(margin)", "autonomy.SenseNavVector(autoreset_mode)",
+        "autonomy.changed_tiles(tile)", "autonomy.changed_tiles(halo)", "autonomy.clusters(gap)",
+        "autonomy.clusters(least)", "autonomy.Koopman(controls)", "autonomy.Koopman(hidden)",
+        "autonomy.Koopman(stable)", "autonomy.ScanVAE(beams)", "autonomy.ScanVAE(latent)", "autonomy.ScanVAE(hidden)",
+        "autonomy.likelihood_regret(seed)", "autonomy.likelihood_regret(rate)", "autonomy.residual_score(spread)",
+        "autonomy.threshold_at(step_seconds)", "autonomy.random_beams(width)", "autonomy.age_of_information(delay)",
+        "autonomy.views(reach)", "autonomy.cast(reach)",
+    },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
     "what another language model asks for": {

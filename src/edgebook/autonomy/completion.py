@@ -31,7 +31,8 @@ class Completer(nn.Module):
 
     Examples
     --------
-    >>> mean, spread = Completer()(seen(no_memory(2, 64))).unbind(1)
+    >>> from edgebook.autonomy import no_memory
+    >>> mean, spread = Completer(width=16, depth=2)(seen(no_memory(2, 64))).unbind(1)
     >>> mean.shape, bool((spread > 0).all())
     (torch.Size([2, 64]), True)
     """

@@ -68,7 +68,7 @@ def random_beams(beams: int, fired: int, rng: np.random.Generator, width: int = 
     Examples
     --------
     >>> random_beams(8, 4, np.random.default_rng(0), width=4).astype(int).tolist()
-    [[0, 0, 0, 0, 1, 1, 1, 1]]
+    [[1, 1, 1, 1, 0, 0, 0, 0]]
     """
     if whole("beams", beams) % whole("width", width) or whole("fired", fired, 1, beams) % width:
         raise ValueError(f"width must divide {beams} beams and {fired} fired, got {width}.")

@@ -78,6 +78,8 @@ def make_worlds(
     >>> world = make_worlds([7, 8], discs=(3, 5), movers=1)
     >>> world.centres.shape, bool((world.goal > 0).all())
     ((2, 6, 2), True)
+    >>> World(*(part[:1] for part in world)).radii.shape  # the first of them
+    (1, 6)
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}.")
