@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium
@@ -138,3 +140,16 @@ def test_what_does_not_fit_is_refused() -> None:
         SenseNavVector(2, **SMALL).step({})
     with pytest.raises(ValueError, match="beams must be at least 1"):
         SenseNav(beams=0)
+
+
+@pytest.mark.alone
+def test_without_gymnasium_the_rest_of_the_wing_works() -> None:
+    """Only what is an environment asks for it, in one sentence."""
+    program = (
+        "import sys; sys.modules['gymnasium'] = None\n"
+        "from edgebook.autonomy import cast, make_worlds\n"
+        "try:\n    from edgebook.autonomy import SenseNav\n"
+        "except ModuleNotFoundError as error:\n    print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said == "edgebook.autonomy.SenseNav needs Gymnasium: pip install 'edgebook[autonomy]'.\n"

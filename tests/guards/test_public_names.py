@@ -117,7 +117,7 @@ def exported() -> dict[tuple[str, str], object]:
     found = {}
     for init in sorted(PACKAGE.rglob("__init__.py")):
         room = ".".join(init.parent.relative_to(PACKAGE).parts)
-        for node in ast.parse(init.read_text(encoding="utf-8")).body if room else ():
+        for node in ast.walk(ast.parse(init.read_text(encoding="utf-8"))) if room else ():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edgebook."):
                 module = importlib.import_module(f"edgebook.{room}")
                 things = {alias.name: getattr(module, alias.name) for alias in node.names}
