@@ -58,6 +58,16 @@ ALLOWED: dict[str, set[str]] = {
         "spiking.balance_thresholds(scale)", "spiking.dirichlet_targets(floor)", "spiking.class_images(blur_every)",
         "spiking.class_images(decay)",
     },
+    "wanted by a paper to come: from sensing to action": {
+        "autonomy.Completer(width)", "autonomy.Completer(depth)", "autonomy.Completer(channels)",
+        "autonomy.plan(rollouts)", "autonomy.plan(margin)", "autonomy.SenseNavVector(autoreset_mode)",
+        "autonomy.changed_tiles(tile)", "autonomy.changed_tiles(halo)", "autonomy.clusters(gap)",
+        "autonomy.clusters(least)", "autonomy.Koopman(controls)", "autonomy.Koopman(hidden)",
+        "autonomy.Koopman(stable)", "autonomy.ScanVAE(beams)", "autonomy.ScanVAE(latent)", "autonomy.ScanVAE(hidden)",
+        "autonomy.likelihood_regret(seed)", "autonomy.likelihood_regret(rate)", "autonomy.residual_score(spread)",
+        "autonomy.threshold_at(step_seconds)", "autonomy.random_beams(width)", "autonomy.age_of_information(delay)",
+        "autonomy.views(reach)", "autonomy.cast(reach)",
+    },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},
     "what another language model asks for": {
@@ -107,7 +117,7 @@ def exported() -> dict[tuple[str, str], object]:
     found = {}
     for init in sorted(PACKAGE.rglob("__init__.py")):
         room = ".".join(init.parent.relative_to(PACKAGE).parts)
-        for node in ast.parse(init.read_text(encoding="utf-8")).body if room else ():
+        for node in ast.walk(ast.parse(init.read_text(encoding="utf-8"))) if room else ():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edgebook."):
                 module = importlib.import_module(f"edgebook.{room}")
                 things = {alias.name: getattr(module, alias.name) for alias in node.names}
