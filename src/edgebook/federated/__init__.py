@@ -6,6 +6,7 @@ from edgebook.federated.clients import announce_partition
 from edgebook.federated.engine import Simulation, simulate
 from edgebook.federated.local_training import train_locally
 from edgebook.federated.partition import balanced_dirichlet, dirichlet, flower_partition, iid, shards
+from edgebook.federated.parts import FedParts, merge_parts
 from edgebook.federated.plans import RoundPlan
 from edgebook.federated.randomness import client_seed
 from edgebook.federated.records import count_bytes, to_arrays, to_record
