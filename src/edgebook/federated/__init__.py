@@ -11,6 +11,7 @@ from edgebook.federated.plans import RoundPlan
 from edgebook.federated.randomness import client_seed
 from edgebook.federated.records import count_bytes, to_arrays, to_record
 from edgebook.federated.replies import ClientError
+from edgebook.federated.server_steps import FedStep, ServerRule, ServerState, server_step
 from edgebook.federated.shared import made_once
 from edgebook.federated.strategies import FedAvg
 from edgebook.federated.traffic import traffic
