@@ -3,6 +3,8 @@
 from edgebook.federated.adaptive import FedAdagrad, FedAdam, FedYogi
 from edgebook.federated.averaging import average
 from edgebook.federated.clients import announce_partition
+from edgebook.federated.continual import current_task, for_task, forgetting, of_task, task_orders, with_tasks
+from edgebook.federated.drift import dissimilarity, flat_updates, model_deviation, pairwise_cosines
 from edgebook.federated.engine import Simulation, simulate
 from edgebook.federated.local_training import train_locally
 from edgebook.federated.partition import balanced_dirichlet, dirichlet, flower_partition, iid, shards
