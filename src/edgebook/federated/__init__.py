@@ -16,4 +16,6 @@ from edgebook.federated.replies import ClientError
 from edgebook.federated.server_steps import FedStep, ServerRule, ServerState, server_step
 from edgebook.federated.shared import made_once
 from edgebook.federated.strategies import FedAvg
+from edgebook.federated.tailored import Path, Tailored
+from edgebook.federated.tailoring import expected_complexity, path_costs, prune, teacher_loss
 from edgebook.federated.traffic import traffic

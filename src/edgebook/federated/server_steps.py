@@ -84,7 +84,7 @@ def server_step(
     >>> current, mean = {"w": np.zeros(2)}, {"w": np.array([1.0, -4.0])}
     >>> moved, state = server_step("adam", current, mean, eta=0.1)
     >>> moved["w"].round(3)  # about eta (1 - beta_1) / sqrt(1 - beta_2), however large the update
-    array([ 0.098, -0.1  ])
+    array([ 0.099, -0.1  ])
     """
     _check(rule, eta, beta_1, beta_2, tau)
     if unknown := sorted(mean.keys() - current.keys()):
