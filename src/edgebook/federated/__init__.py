@@ -13,6 +13,17 @@ from edgebook.federated.plans import RoundPlan
 from edgebook.federated.randomness import client_seed
 from edgebook.federated.records import count_bytes, to_arrays, to_record
 from edgebook.federated.replies import ClientError
+from edgebook.federated.sampling_codes import (
+    ball_masks,
+    centre_of,
+    distance_at,
+    hadamard_masks,
+    pairwise_distances,
+    path_credit,
+    path_masks,
+    plotkin_bound,
+    spread_masks,
+)
 from edgebook.federated.server_steps import FedStep, ServerRule, ServerState, server_step
 from edgebook.federated.shared import made_once
 from edgebook.federated.strategies import FedAvg
