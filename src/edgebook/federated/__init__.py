@@ -27,6 +27,7 @@ from edgebook.federated.sampling_codes import (
 from edgebook.federated.server_steps import FedStep, ServerRule, ServerState, server_step
 from edgebook.federated.shared import made_once
 from edgebook.federated.strategies import FedAvg
+from edgebook.federated.supernet import Supernet, active_cost, place_channels, slice_channels
 from edgebook.federated.tailored import Path, Tailored
 from edgebook.federated.tailoring import expected_complexity, path_costs, prune, teacher_loss
 from edgebook.federated.traffic import traffic
