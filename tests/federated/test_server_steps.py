@@ -16,12 +16,12 @@ from edgebook.federated import (
     FedAvg,
     FedStep,
     RoundPlan,
-    ServerState,
     server_step,
     simulate,
     to_arrays,
     to_record,
 )
+from edgebook.federated.server_steps import ServerState
 
 Arrays = dict[str, np.ndarray]
 B1, B2, ETA = 0.9, 0.99, 0.3

@@ -24,7 +24,7 @@ from edgebook.federated.sampling_codes import (
     plotkin_bound,
     spread_masks,
 )
-from edgebook.federated.server_steps import FedStep, ServerRule, ServerState, server_step
+from edgebook.federated.server_steps import FedStep, server_step
 from edgebook.federated.shared import made_once
 from edgebook.federated.strategies import FedAvg
 from edgebook.federated.supernet import Supernet, active_cost, place_channels, slice_channels

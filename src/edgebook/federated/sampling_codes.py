@@ -72,7 +72,7 @@ def spread_masks(count: int, paths: int, weight: int, *, seed: int, candidates: 
     Examples
     --------
     >>> pairwise_distances(spread_masks(2, 8, 4, seed=0))
-    array([8])
+    array([6])
     """
     count, paths, weight = _numbers(count, paths, weight)
     drawn = path_masks(count * whole("candidates", candidates), paths, weight, seed=seed)

@@ -108,7 +108,7 @@ def teacher_loss(net: Tailored, teacher: Tailored, x: Tensor, *, detached: bool 
     --------
     >>> stem, blocks = nn.Conv2d(1, 4, 3, padding=1), [nn.Conv2d(4, 4, 3, padding=1) for _ in range(2)]
     >>> teacher = Tailored(stem, blocks, shape=(1, 6, 6), classes=3, skips=0, frozen=False)
-    >>> float(teacher_loss(teacher, teacher, torch.rand(2, 1, 6, 6)))
+    >>> teacher_loss(teacher, teacher, torch.rand(2, 1, 6, 6)).item()
     0.0
     """
     with torch.no_grad():
