@@ -144,11 +144,11 @@ def test_expected_complexity_is_that_of_all_sets_of_paths() -> None:
             expected += chance * costs[key] * (1 - self_gone - no_input - no_output)
             exact += chance * costs[key] * (not (self_gone or no_input or no_output))
     found = expected_complexity(net, costs)
-    assert float(found) == pytest.approx(expected, rel=1e-5)
-    assert float(found) < exact  # the three cases are not disjoint
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert found.item() < exact  # the three cases are not disjoint
     found.backward()
     assert all(score.grad.abs().sum() > 0 for score in net.scores.values())
-    assert float(expected_complexity(tailored(skips=0), costs)) == pytest.approx(1)
+    assert expected_complexity(tailored(skips=0), costs).item() == pytest.approx(1)
 
 
 def test_pruning_leaves_the_paths_that_lead_somewhere() -> None:
@@ -182,7 +182,7 @@ def test_pruning_can_take_a_layer_out() -> None:
     small = prune(net, below=0.01, blocks=1)  # nobody reads the second layer any more
     assert list(small.paths) == ["1", "3"]
     assert len(small.activations(images())) == 3
-    assert float(teacher_loss(small, tailored(skips=0), images())) > 0
+    assert teacher_loss(small, tailored(skips=0), images()).item() > 0
 
 
 def test_a_teacher_for_each_layer_trains_it_alone() -> None:
