@@ -328,7 +328,7 @@ def test_every_row_has_its_link_and_its_picture_with_margin(visit: Callable) -> 
     assert all(link == f"#{name}" and band == mean == int(known) for name, link, known, band, mean in rows)
     assert any(known for *_, known, _, _ in rows)
     cells = page.locator(".eb-row td:not(:first-child):not(:nth-child(6))").all_text_contents()
-    bad = re.compile(r"(^|[\s\[(])-\d|\de[-+]\d|(?<![.\d])1 times")  # a hyphen for a minus, a bare exponent
+    bad = re.compile(r"(^|[\s\[(])-\d|\de[-+]\d|(?<![.\d])(?<!±.)1 times")  # hyphens for minus, bare exponents
     assert [text for text in cells if bad.search(text)] == []
 
 

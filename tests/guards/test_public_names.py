@@ -30,10 +30,9 @@ PLUMBING = {"ledger", "notebooks"}
 # Options that nobody sets and that stay, by the reason why.
 ALLOWED: dict[str, set[str]] = {
     "conventions by which papers and libraries differ are the point of a neuron": {
-        "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)", "spiking.triangular(width)",
+        "spiking.lif(detach_reset)", "spiking.lif(delay)", "spiking.LeakyLoop(gain)",
         "spiking.LIF(relative)", "spiking.LIF(strict)", "spiking.integrate(beta)",
-        "spiking.lif_step(reset)",
-        "spiking.lif_step(surrogate)", "spiking.lif_step(relative)",
+        "spiking.lif_step(reset)", "spiking.lif_step(relative)",
         "spiking.lif_step(strict)", "spiking.lif_step(detach_reset)", "spiking.lif_step(delay)",
     },
     "both builders of spiking networks take the same options, so that one can replace the other": {
@@ -51,18 +50,9 @@ ALLOWED: dict[str, set[str]] = {
     "what another chip than the paper's is made of": {
         "crossbar.Layout(cell_bits)",
     },
-    "wanted by papers to come: thresholds for many tasks": {
-        "compression.Thresholds(window)", "compression.Thresholds(full)", "compression.with_thresholds(per)",
-        "compression.with_thresholds(window)", "compression.with_thresholds(full)",
-        "compression.threshold_penalty(sign)",
-        "measure.inference_traffic(threshold_loads)", "measure.inference_traffic(zeros_in)",
-        "measure.inference_traffic(zeros_out)", "measure.inference_traffic(array)", "measure.SystolicArray(pes)",
-        "measure.SystolicArray(cache_words)", "measure.SystolicArray(reuse)", "measure.SystolicArray(words_a_cycle)",
-        "measure.SystolicArray(energies)",
-    },
-    "wanted by papers to come: mixed precision, continual learning": {
-        "compression.quantize_network(per_channel)", "measure.layer_energy(bits)", "federated.train_locally(loss)",
-        "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
+    "wanted by papers to come: continual learning": {
+        "federated.train_locally(loss)", "federated.RoundPlan(evaluated)", "federated.traffic(kind)",
+        "federated.dirichlet(at_least)",
     },
     "wanted by a paper to come: client drift": {
         "federated.FedStep(anew)", "federated.FedStep(beta_1)", "federated.FedStep(beta_2)", "federated.FedStep(tau)",
@@ -77,14 +67,9 @@ ALLOWED: dict[str, set[str]] = {
         "federated.Supernet(mixture)", "federated.Supernet(residual)", "federated.Supernet(seed)",
         "federated.distance_at(shape)", "federated.path_credit(decay)", "federated.spread_masks(candidates)",
     },
-    "wanted by papers to come: architecture search without training": {
-        "spiking.random_cell(feedback)", "spiking.cell_network(pool)", "spiking.cell_network(hidden)",
-        "spiking.cell_network(seed)", "spiking.diversity_score(kinds)",
-    },
-    "wanted by a paper to come: conversion without data": {
-        "spiking.balance_thresholds(percentile)", "spiking.balance_thresholds(scale)",
-        "spiking.dirichlet_targets(floor)", "spiking.impressions(temperature)", "spiking.class_images(sigma)",
-        "spiking.class_images(blur_every)", "spiking.class_images(decay)",
+    "by what conversions and attacks of other papers differ": {
+        "spiking.balance_thresholds(scale)", "spiking.dirichlet_targets(floor)", "spiking.class_images(blur_every)",
+        "spiking.class_images(decay)",
     },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
     "its own module hands it on": {"compression.keep_largest(masks)"},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from edgebook.notebooks.files import read_model, read_yaml, require, write_whole
+from edgebook.notebooks.files import parse_python, read_model, read_yaml, require, write_whole
 
 
 class Animal(BaseModel):
@@ -67,3 +68,20 @@ def test_what_fits_is_read(tmp_path: Path) -> None:
     require("animal", "dog", ["dog", "cat"])
     with pytest.raises(ValueError, match="There is no animal 'dg'; did you mean 'dog'"):
         require("animal", "dg", ["dog", "cat"])
+
+
+def test_python_is_parsed_again_where_the_parser_stumbled_and_no_third_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, stumbles = ast.parse, [SystemError("AST constructor recursion depth mismatch")]
+
+    def stumbling(*given: str) -> ast.Module:
+        if stumbles:
+            raise stumbles.pop()
+        return known(*given)
+
+    monkeypatch.setattr(ast, "parse", stumbling)
+    assert ast.unparse(parse_python("x = 1")) == "x = 1"
+    stumbles += [SystemError("once"), SystemError("twice")]
+    with pytest.raises(SystemError):
+        parse_python("x = 1")
+    with pytest.raises(SyntaxError):
+        parse_python("x =")

@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgebook.notebooks.files import parse_python
+
 Value = int | float | str | bool
 
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -64,7 +66,7 @@ def _parameters(path: Path, _mtime: int, _size: int) -> dict[str, Parameter]:
         raise ValueError(f"{path.name} has {len(tagged)} cells tagged 'parameters'; it must have one.")
     source = tagged[0]
     try:
-        statements = ast.parse(source).body
+        statements = parse_python(source).body
     except SyntaxError as error:
         line = (error.text or "").strip() or f"line {error.lineno}"
         raise ValueError(f"Parameters cell of {path.name}: '{line}' is not '{FORM}'.") from None

@@ -46,7 +46,7 @@ def explained(name: str) -> str:
     lines = [*head, "", "Parameters as tier book has them, and what other tiers set instead:"]
     for parameter in parameters(find(name)).values():
         lines += ["", *_of_parameter(parameter, {tier: tiers[tier] for tier in TIERS if tier in tiers})]
-    return "\n".join([*lines, "", f"Set them with: python -m edgebook run {name} --tier <tier> --set <name>=<value>"])
+    return "\n".join([*lines, "", f"Set them with: python -m edgebook run {name} --tier TIER --set NAME=VALUE"])
 
 
 def _of_parameter(parameter: Parameter, tiers: dict[str, dict[str, object]]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from edgebook.notebooks.cell import cells, tags
+from edgebook.notebooks.files import parse_python
 from edgebook.notebooks.paths import project_root
 from edgebook.notebooks.statements import Import, Statement, first_of, imported_names, never_matters, without_docstring
 
@@ -144,7 +145,7 @@ def _module_source(module: str, path: Path) -> Source:
 @lru_cache(maxsize=1024)
 def _parsed(module: str, path: Path, _mtime: int, _size: int) -> Source:
     """Read a file of the package; modification time and size are there for the cache."""
-    return Source(module, path.name == "__init__.py", [ast.parse(path.read_text(encoding="utf-8"), path.name)])
+    return Source(module, path.name == "__init__.py", [parse_python(path.read_text(encoding="utf-8"), path.name)])
 
 
 def _cell_tree(source: str) -> ast.Module:
@@ -156,7 +157,7 @@ def _cell_tree(source: str) -> ast.Module:
         kept.append((indent and f"{indent}pass") if magic else line)
     for text in (source, "\n".join(kept)):
         try:
-            return ast.parse(text)
+            return parse_python(text)
         except SyntaxError:
             continue
     return ast.Module([ast.Assert(ast.Constant(source))], [])

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgebook import notebooks
 from edgebook.notebooks.cell import FORM
+from edgebook.notebooks.files import parse_python
 from edgebook.pages.check.ledgers import refusal
 
 MOST_LINES = 20  # of a code cell; the cell of parameters has a line for each
@@ -105,7 +106,7 @@ def _cell(cell: Any) -> Iterator[str]:
         if not described.get("image", {}).get("alt"):
             yield "draws a figure without alt text"
     try:
-        tree = ast.parse(source)
+        tree = parse_python(source)
     except SyntaxError:
         yield "is not plain Python"
         return

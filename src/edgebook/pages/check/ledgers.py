@@ -13,6 +13,7 @@ from edgebook.ledger.papers import load_papers
 from edgebook.ledger.record import full_measured, load_record, records_in
 from edgebook.ledger.rule import Kind
 from edgebook.ledger.scoreboard import why_stale
+from edgebook.notebooks.files import parse_python
 
 
 def refusal(function: Callable[..., object], *arguments: object) -> list[str]:
@@ -153,7 +154,7 @@ def _sections(root: Path, name: str, claims: list[str]) -> Iterator[str]:
 def _cards(source: str) -> Iterator[str]:
     """Yield the ids of the claims whose cards a cell shows; those are written out, one by one."""
     try:
-        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+        calls = [node for node in ast.walk(parse_python(source)) if isinstance(node, ast.Call)]
     except SyntaxError:
         return
     for call in calls:

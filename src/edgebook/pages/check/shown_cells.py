@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgebook import notebooks
+from edgebook.notebooks.files import parse_python
 from edgebook.notebooks.statements import Statement, first_of
 from edgebook.pages.check.ledgers import refusal
 
@@ -83,7 +84,7 @@ def _reads(statement: Statement, own: dict[str, str]) -> dict[str, str]:
 
 def _statements(source: str) -> list[ast.stmt]:
     try:
-        return ast.parse(source).body
+        return parse_python(source).body
     except SyntaxError:  # said elsewhere
         return []
 
