@@ -56,6 +56,16 @@ def current_task(orders: NDArray[np.int64], client: int, server_round: int, roun
 
     Raises a ValueError for a client or a round for which there is no task.
 
+    Parameters
+    ----------
+    orders : ndarray of int, (clients, tasks)
+        As `task_orders` draws them.
+    client, server_round, rounds_per_task : int
+
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> current_task(np.array([[2, 0, 1]]), client=0, server_round=5, rounds_per_task=4)  # the first round of stage two
@@ -97,7 +107,18 @@ def with_tasks(arrays: Arrays, tasks: int, own: Callable[[str], bool]) -> Arrays
 
 
 def of_task(kept: Arrays, task: int) -> Arrays:
-    """Return what a client at a task is sent, under the names of its network; the inverse of `for_task`."""
+    """Return what a client at a task is sent, under the names of its network; the inverse of `for_task`.
+
+    Parameters
+    ----------
+    kept : dict of str to ndarray
+        What `with_tasks` returned, or an answer's arrays in its names.
+    task : int
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
     found = {}
     for name, array in kept.items():
         owner, separator, inner = name.partition("/")
@@ -107,7 +128,20 @@ def of_task(kept: Arrays, task: int) -> Arrays:
 
 
 def for_task(answer: Arrays, task: int, kept: Arrays) -> Arrays:
-    """Return an answer under the names that the server keeps; see `with_tasks`."""
+    """Return an answer under the names that the server keeps; see `with_tasks`.
+
+    Parameters
+    ----------
+    answer : dict of str to ndarray
+        In the names of the client's network.
+    task : int
+    kept : dict of str to ndarray
+        All that the server keeps.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
     return {f"{task}/{name}" if f"{task}/{name}" in kept else name: array for name, array in answer.items()}
 
 

@@ -123,6 +123,15 @@ def model_deviation(model: Arrays, start: Arrays) -> float:
     Source: the code of Venkatesha et al., arXiv 2106.06579. The start may hold more arrays; one that it does not hold
     is a KeyError.
 
+    Parameters
+    ----------
+    model, start : dict of str to ndarray
+        Of the same shapes.
+
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> model_deviation({"w": np.array([3.0, 4.0])}, {"w": np.zeros(2)})

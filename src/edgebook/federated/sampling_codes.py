@@ -56,6 +56,15 @@ def hadamard_masks(count: int, paths: int, *, seed: int) -> Masks:
 def path_masks(count: int, paths: int, weight: int, *, seed: int) -> Masks:
     """Draw masks of equal weight at random, independently.
 
+    Parameters
+    ----------
+    count, paths, weight, seed : int
+        Masks K, paths N, and how many of them each mask holds.
+
+    Returns
+    -------
+    ndarray of bool, (K, N)
+
     Examples
     --------
     >>> path_masks(3, 8, 4, seed=0).sum(1)
@@ -68,6 +77,17 @@ def path_masks(count: int, paths: int, weight: int, *, seed: int) -> Masks:
 
 def spread_masks(count: int, paths: int, weight: int, *, seed: int, candidates: int = 60) -> Masks:
     """Draw masks far apart: each is the farthest from those before it, by its nearest, of so many draws.
+
+    Parameters
+    ----------
+    count, paths, weight, seed : int
+        As in `path_masks`.
+    candidates : int
+        Draws for each mask.
+
+    Returns
+    -------
+    ndarray of bool, (K, N)
 
     Examples
     --------
@@ -158,6 +178,17 @@ def path_credit(credit: ArrayLike, masks: ArrayLike, scores: ArrayLike, *, decay
 def centre_of(credit: ArrayLike, weight: int, cells: int) -> Masks:
     """Return the mask of the paths of most credit, at least one in each cell; equal and unknown ones by their place.
 
+    Parameters
+    ----------
+    credit : array, (N,)
+        Of each path, cell by cell; NaN where it is not known.
+    weight, cells : int
+        Paths of the mask, and cells that share the N paths equally.
+
+    Returns
+    -------
+    ndarray of bool, (N,)
+
     Examples
     --------
     >>> centre_of([5.0, 4.0, 1.0, 2.0], 2, cells=2)
@@ -178,6 +209,18 @@ def centre_of(credit: ArrayLike, weight: int, cells: int) -> Masks:
 def distance_at(server_round: int, rounds: int, far: float, near: float, shape: DistanceShape = "linear") -> float:
     """Return how far apart masks are in a round: from the first, `far`, to the last, `near`, which may be farther.
 
+    Parameters
+    ----------
+    server_round, rounds : int
+        Number of the round, from 1, and of all rounds.
+    far, near : float
+        Distances in the first and in the last round.
+    shape : {"linear", "cosine"}
+
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> [distance_at(number, 5, far=8, near=0) for number in (1, 3, 5)]
@@ -192,7 +235,16 @@ def distance_at(server_round: int, rounds: int, far: float, near: float, shape: 
 
 
 def pairwise_distances(masks: ArrayLike) -> NDArray[np.int64]:
-    """Return the distances of all pairs of masks, (K (K - 1) / 2,)."""
+    """Return the distances of all pairs of masks.
+
+    Parameters
+    ----------
+    masks : array of bool, (K, N)
+
+    Returns
+    -------
+    ndarray of int, (K (K - 1) / 2,)
+    """
     held = np.asarray(masks, bool)
     first, second = np.triu_indices(len(held), 1)
     return (held[first] != held[second]).sum(1)
@@ -200,6 +252,15 @@ def pairwise_distances(masks: ArrayLike) -> NDArray[np.int64]:
 
 def plotkin_bound(count: int, paths: int) -> float:
     """Return what the mean distance of so many masks, and so the smallest, cannot exceed.
+
+    Parameters
+    ----------
+    count, paths : int
+        Masks, at least 2, and paths.
+
+    Returns
+    -------
+    float
 
     Examples
     --------

@@ -196,7 +196,21 @@ def slice_channels(arrays: Arrays, keep: Sequence[NDArray[np.int64]]) -> Arrays:
 
 
 def place_channels(part: Arrays, keep: Sequence[NDArray[np.int64]], current: Arrays) -> Arrays:
-    """Put a cut part back into whole arrays, masked where it has been cut; `merge_parts` merges them."""
+    """Put a cut part back into whole arrays, masked where it has been cut; `merge_parts` merges them.
+
+    Parameters
+    ----------
+    part : dict of str to ndarray
+        As `slice_channels` returned it, or a client trained it.
+    keep : sequence of ndarray of int
+        As in `slice_channels`.
+    current : dict of str to ndarray
+        The supernet's whole arrays, for their shapes and types.
+
+    Returns
+    -------
+    dict of str to ndarray or masked array
+    """
     placed = {}
     for name, at in _places({name: current[name] for name in part}, keep):
         placed[name] = part[name]
@@ -216,6 +230,16 @@ class ActiveCost(NamedTuple):
 
 def active_cost(net: Supernet, shape: Sequence[int]) -> ActiveCost:
     """Count what a supernet, cut to its mask and channels, costs for one image of shape (C, H, W).
+
+    Parameters
+    ----------
+    net : Supernet
+    shape : sequence of int
+        (C, H, W) of an image.
+
+    Returns
+    -------
+    ActiveCost
 
     Examples
     --------
