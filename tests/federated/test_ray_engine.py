@@ -25,6 +25,7 @@ from edgebook.federated import (
     ClientError,
     FedAdam,
     FedAvg,
+    FedStep,
     RoundPlan,
     Simulation,
     simulate,
@@ -36,10 +37,19 @@ from edgebook.federated import (
 pytestmark = [pytest.mark.alone, pytest.mark.slow]
 ray = pytest.importorskip("ray")
 
+
+class Parts(FedStep):
+    """Clients of even numbers are not sent the array `b`."""
+
+    def send(self, server_round: int, client: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: array for name, array in arrays.items() if client % 2 or name != "b"}
+
+
 STRATEGIES: dict[str, Callable[[], Any]] = {
     "averaging": lambda: FedAvg(RoundPlan(4)),
     "stragglers": lambda: FedAvg(RoundPlan(4, stragglers=0.5, noise=0.3, weighting="samples")),
     "Adam": lambda: FedAdam(RoundPlan(4, 2, evaluated=2), eta=0.1),
+    "parts": lambda: Parts(RoundPlan(4, 3, evaluated=2, weighting="samples", noise=0.1), "yogi", eta=0.1),
 }
 TRIES = 3
 
