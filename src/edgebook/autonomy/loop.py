@@ -49,9 +49,9 @@ class Glance(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A sensor that is wrong for a while."""
+    """Sensors that are wrong for a while, each in a way of its own."""
 
-    kind: Corruption
+    kinds: Sequence[Corruption]  # B
     onset: NDArray[np.int64]  # (B,), step
     length: int  # steps
     seed: int = 0
@@ -134,7 +134,8 @@ def drive(
     while live.any():
         belief, spread = arm.believe(fused.memory)
         wide = margin + WIDER * care.now
-        scene = Scene(len(scores), fused.memory, belief, spread, seen["goal"], seen["speed"], np.zeros((count, 2)), wide)
+        still = np.zeros((count, 2))
+        scene = Scene(len(scores), fused.memory, belief, spread, seen["goal"], seen["speed"], still, wide)
         move = arm.act(scene) * np.where(care.now[:, None], [0.5, 1.0], 1.0)
         scene = scene._replace(move=move)
         fired, gates = (np.broadcast_to(part, every.shape) for part in arm.look(scene))
@@ -198,9 +199,10 @@ class _Sensor:
         truth, onset = self._truth(), self.fault.onset[:, None]
         self.past.append(truth)
         self.held = truth if not self.held.size else np.where(step <= onset, truth, self.held)
-        past = self.held if self.fault.kind == "stuck" else self.past[0]
-        active = (step >= onset) & (step < onset + self.fault.length)
-        wrong = corrupt(self.fault.kind, truth, active[:, 0], past, self.rng)
+        active, wrong = (step >= onset) & (step < onset + self.fault.length), truth
+        for kind in dict.fromkeys(self.fault.kinds):
+            here = active[:, 0] & (np.array(self.fault.kinds) == kind)
+            wrong = corrupt(kind, wrong, here, self.held if kind == "stuck" else self.past[0], self.rng)
         self.last = np.where(active & fired, wrong, scan)
         return self.last
 
