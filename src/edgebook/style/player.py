@@ -18,7 +18,8 @@ class Player:
         data = json.dumps({"size": self._size, "trips": self._trips}, separators=(",", ":")).replace("<", "\\u003c")
         return (
             f'<div class="episode"><script type="application/json">{data}</script>'
-            f"<p>{escape(str(self))} In the book they can be played; the figure below shows the same without movement.</p></div>"
+            f"<p>{escape(str(self))} In the book they can be played; "
+            "the figure below shows the same without movement.</p></div>"
         )
 
     def __str__(self) -> str:
