@@ -121,8 +121,8 @@ def drive(
     >>> from edgebook.autonomy import stride
     >>> envs = SenseNavVector(2, "Disabled", discs=(3, 5), movers=0, beams=16)
     >>> trip = drive(envs, [2000, 2001], Arm(lambda scene: (stride(16, 4, scene.step), 10.0)))
-    >>> trip.success.tolist(), bool((trip.metres > 11).all())
-    ([True, True], True)
+    >>> type(trip).__name__, trip.success.tolist(), bool((trip.metres > 11).all())
+    ('Trip', [True, True], True)
     """
     seen, told = envs.reset(seed=list(seeds))
     count, beams = seen["scan"].shape
