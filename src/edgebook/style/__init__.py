@@ -17,6 +17,6 @@ from edgebook.style.figures import (
     reference,
     use,
 )
-from edgebook.style.player import player
 from edgebook.style.samples import FEWEST, effects, means
 from edgebook.style.tables import table
+from edgebook.style.trips import player
