@@ -58,13 +58,31 @@ class Fault(NamedTuple):
 
 
 def straight(memory: Memory) -> tuple[Array, Array]:
-    """Return what a memory holds, as a belief that does not say how far it may be off."""
+    """Return what a memory holds, as a belief that does not say how far it may be off.
+
+    Parameters
+    ----------
+    memory : Memory
+
+    Returns
+    -------
+    tuple of two numpy.ndarrays, (B, N), m, ranges and zeros
+    """
     found = held(memory)
     return found, np.zeros_like(found)
 
 
 def best_way(scene: Scene) -> Array:
-    """Return the command that `plan` finds with all of its rollouts."""
+    """Return the command that `plan` finds with all of its rollouts.
+
+    Parameters
+    ----------
+    scene : Scene
+
+    Returns
+    -------
+    numpy.ndarray, (B, 2), m/s and rad/s
+    """
     return plan(scene.belief, scene.goal, scene.speed, margin=scene.margin)
 
 
