@@ -24,6 +24,7 @@ _LOADS = {
     'class="eb-papers"': ("scoreboard.css",),
     'class="claim-card"': ("claim-try.css", "judge.js", "claim-card.js"),
     'class="calculator"': ("calculators.css", "calculators.js"),
+    'class="episode"': ("episode.js",),
 }
 
 

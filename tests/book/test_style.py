@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Iterator
+from html import escape
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -136,3 +139,13 @@ def test_text_of_figures_stays_text_in_fonts_of_the_same_width(ax: Axes) -> None
     ax.get_figure().savefig(file, format="svg")
     assert ">Words that can be found</text>" in file.getvalue()
     assert "'DejaVu Sans', 'Verdana', 'Geneva', sans-serif" in file.getvalue()
+
+
+def test_a_player_carries_its_trips_and_a_sentence_for_readers_without_script() -> None:
+    step = {"pose": [1.0, 1.0, 0.0], "discs": [[5.0, 5.0, 1.0]], "belief": [3.0, 2.0], "fired": [0]}
+    trip = {"steps": [step], "goal": [9.0, 9.0], "success": False, "joules": 1e-3}
+    shown = style.player({"a </script>": trip}, size=10.0)
+    html = shown._repr_html_()
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', html)
+    assert json.loads(data) == {"size": 10.0, "trips": {"a </script>": trip}}
+    assert "does not arrive" in str(shown) and escape(str(shown)) in html

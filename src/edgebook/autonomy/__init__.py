@@ -12,6 +12,7 @@ from edgebook.autonomy.world import World, beam_angles, cast, clearance, make_wo
 
 try:
     from edgebook.autonomy.environment import SenseNav, SenseNavVector
+    from edgebook.autonomy.loop import Arm, Fault, Trip, best_way, drive, straight
 except ModuleNotFoundError as missing:
     if missing.name != "gymnasium":
         raise

@@ -19,3 +19,4 @@ from edgebook.style.figures import (
 )
 from edgebook.style.samples import FEWEST, effects, means
 from edgebook.style.tables import table
+from edgebook.style.trips import player
