@@ -85,6 +85,14 @@ def test_merging_is_that_of_a_loop_over_numbers(data: st.DataObject) -> None:
         np.testing.assert_allclose(found[name], array, rtol=1e-6 if name == "b" else 1e-12)
 
 
+def test_what_is_masked_may_be_any_bits() -> None:
+    signalling = np.array([0x3F800000, 0x7F800001], np.uint32).view(np.float32)  # 1, and a NaN that warns when cast
+    part = {"a": np.ma.masked_array(signalling, [False, True])}
+    with np.errstate(all="raise"):
+        merged = merge_parts([part], [1.0], {"a": np.full(2, 5, np.float32)})
+    np.testing.assert_array_equal(merged["a"], [1, 5])
+
+
 def test_whole_parts_are_averaged_to_the_last_bit() -> None:
     rng = np.random.default_rng(0)
     models = [{name: rng.normal(size=30).astype(np.float32) for name in "ab"} for _ in range(7)]

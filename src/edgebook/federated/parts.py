@@ -86,7 +86,7 @@ def _by_value(arrays: Sequence[NDArray], weights: Sequence[float], current: NDAr
     weight = np.zeros(current.shape)
     for w, array in zip(weights, arrays, strict=True):
         held = ~np.ma.getmaskarray(array)
-        total += np.where(held, w * np.ma.getdata(array).astype(total.dtype), 0)
+        total += w * np.ma.filled(array, 0).astype(total.dtype)  # what is masked may be any bits, NaN too
         weight += w * held
     return np.where(weight > 0, total / np.where(weight > 0, weight, 1), current).astype(current.dtype)
 
