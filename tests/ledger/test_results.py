@@ -165,7 +165,8 @@ def test_the_committed_records_are_what_todays_rule_makes_of_their_samples(name:
     )  # fmt: skip
 
     def levels(arms: dict) -> dict:
-        return {arm: found[record.floor.measure] for arm, found in arms.items() if record.floor}
+        measure = record.floor.measure if record.floor else None
+        return {arm: found[measure] for arm, found in arms.items() if measure in found}
 
     found = judge_all(
         asked, samples, record.tier, under=under, levels=levels(measured.arms if measured else {}),
