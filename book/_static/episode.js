@@ -24,9 +24,8 @@
     const goal = draw("circle", { cx: trip.goal[0], cy: trip.goal[1], r: 0.5, fill: COLOURS.goal });
     const upright = draw("g", { transform: `translate(0 ${size}) scale(1 -1)` }, [goal, moving]);
     const ground = draw("rect", { width: size, height: size, fill: "#ffffff", stroke: "#9a9a9a", "stroke-width": 0.1 });
-    const title = draw("title", {});
-    title.textContent = `A room with discs, seen from above, and the robot that goes by ${name}`;
-    const svg = draw("svg", { viewBox: `0 0 ${size} ${size}`, role: "img" }, [title, ground, upright]);
+    const label = `A room with discs, seen from above, and the robot that goes by ${name}`;
+    const svg = draw("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": label }, [ground, upright]);
     svg.style.width = "100%";
     const show = (index) => {
       const last = trip.steps.length - 1;

@@ -159,6 +159,8 @@ def test_the_committed_records_are_what_todays_rule_makes_of_their_samples(name:
     for one in record.results:
         for choice, other in one.under.items():
             under.setdefault(choice, {})[one.claim.id] = other.samples
+    declared = [*measured.arms_under] if measured else []  # in the ledger's order, which a single claim may not show
+    under = {choice: under[choice] for choice in dict.fromkeys([*declared, *under]) if choice in under}
     asked = Ledger.model_construct(
         title="", cite="", statements=(), floor=record.floor, claims=tuple(one.claim for one in record.results),
         choices=tuple(Choice(name=choice, says="-", claims=tuple(ids)) for choice, ids in under.items()),
