@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -17,15 +18,20 @@ PAGES = "book/api/"
 
 
 class ApiReference(SphinxDirective):
-    """``{api-reference} ROOM``: a section for each module of a package or module of ``edgebook``."""
+    """``{api-reference} ROOM``: a section for each module of a package or module of ``edgebook``.
+
+    A room too large for one page has two: one ``:without:`` some modules, one with ``:only:`` these.
+    """
 
     required_arguments = 1
+    option_spec: ClassVar = {"without": directives.unchanged_required, "only": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         room = f"edgebook.{self.arguments[0]}"
         package = hasattr(import_module(room), "__path__")
-        lines = _automodule(room, members=not package)
-        for name in _modules(room) if package else ():
+        only, without = ([f"{room}.{one}" for one in self.options.get(of, "").split()] for of in ("only", "without"))
+        lines = [] if only else _automodule(room, members=not package)
+        for name in only or (name for name in (_modules(room) if package else ()) if name not in without):
             # The heading leaves out what the page's own says, so that the list of contents holds it whole.
             lines += [f"## {name.removeprefix(f'{room}.')}", "", *_automodule(name, members=True)]
         holder = nodes.Element()

@@ -61,11 +61,16 @@ def test_a_bibliographys_links_lead_to_the_works(extension: Callable[[str], Modu
 def test_every_room_has_a_page_of_the_reference_and_its_place_in_the_contents(root: Path) -> None:
     rooms = {one.name for one in iter_modules([str(root / "src" / "edgebook")]) if not one.name.startswith("_")}
     pages = {path.stem: path.read_text(encoding="utf-8") for path in (root / "book" / "api").glob("*.md")}
-    assert set(pages) == rooms
-    assert [room for room, text in pages.items() if f"```{{api-reference}} {room}\n" not in text] == []
+    assert {page.partition("-")[0] for page in pages} == rooms <= set(pages)
+    asked = {page: f"```{{api-reference}} {page.partition('-')[0]}\n" for page in pages}
+    assert [page for page, text in pages.items() if asked[page] not in text] == []
+    without, only = (
+        re.findall(rf"^:{of}: (.+)$", "\n".join(pages.values()), re.MULTILINE) for of in ("without", "only")
+    )
+    assert without == only and len(pages) == len(rooms) + len(only)  # what one page leaves out another has
     listed = [part for part in yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"]]
     (sections,) = [c["sections"] for part in listed for c in part["chapters"] if c["file"] == "book/api"]
-    assert {one["file"] for one in sections} == {f"book/api/{room}" for room in rooms}
+    assert {one["file"] for one in sections} == {f"book/api/{page}" for page in pages}
 
 
 def test_what_to_call_exists_and_every_wing_is_there(extension: Callable[[str], ModuleType], root: Path) -> None:
