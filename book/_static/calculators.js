@@ -183,7 +183,7 @@
 
   const PRESETS = {
     robot: { draft: 0.465, messages: 0.194, acceptance: 0.67, hits: 0.19, exit: 0.5, adapter: 0.036 },
-    "robot, greedy": { draft: 0.465, messages: 0.194, acceptance: 0.79, hits: 0.54, exit: 0.5, adapter: 0.036 },
+    "robot, greedy": { draft: 0.465, messages: 0.194, acceptance: 0.82, hits: 0.54, exit: 0.5, adapter: 0.036 },
     "faster, farther away": { draft: 0.2, messages: 0.5, acceptance: 0.67, hits: 0.19, exit: 0.5, adapter: 0.036 },
   };
 
