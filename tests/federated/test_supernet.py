@@ -48,7 +48,11 @@ def masked(net: Supernet, mask: np.ndarray, x: torch.Tensor) -> torch.Tensor:
         for cell in stage["cells"]:
             row = next(rows)
             if row.any():
-                x = sum(float(m) * path(x) for m, path in zip(row, cell.values(), strict=True)) / row.sum()
+                mean = sum(float(m) * path(x) for m, path in zip(row, cell.values(), strict=True)) / row.sum()
+                groups = mean.unflatten(1, (4, -1))
+                by_group = {"dim": (2, 3, 4), "keepdim": True}
+                centred = groups - groups.mean(**by_group)
+                x = (centred / (groups.var(**by_group, correction=0) + 1e-5).sqrt()).flatten(1, 2)
     return net.linear(x.mean(dim=(2, 3)))
 
 

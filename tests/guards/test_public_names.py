@@ -59,12 +59,6 @@ ALLOWED: dict[str, set[str]] = {
     "by what the papers of server optimisation and of tailoring differ from their code": {
         "federated.server_step(beta_1)", "federated.server_step(beta_2)", "federated.teacher_loss(detached)",
     },
-    "wanted by a paper to come: federated architecture search": {
-        "federated.Supernet(cells)", "federated.Supernet(classes)", "federated.Supernet(in_channels)",
-        "federated.Supernet(keep)", "federated.Supernet(kinds)", "federated.Supernet(mask)",
-        "federated.Supernet(mixture)", "federated.Supernet(residual)", "federated.Supernet(seed)",
-        "federated.distance_at(shape)", "federated.path_credit(decay)", "federated.spread_masks(candidates)",
-    },
     "by what conversions and attacks of other papers differ": {
         "spiking.balance_thresholds(scale)", "spiking.dirichlet_targets(floor)", "spiking.class_images(blur_every)",
         "spiking.class_images(decay)",

@@ -25,7 +25,8 @@ class Supernet(nn.Module):
     r"""Stages of cells; a cell is the mean of its active paths, :math:`\frac1{|m|} \sum_p m_p f_p(x)`, or the identity.
 
     Each stage begins with a 3x3 convolution to its width, from the second one on after a 2x2 max-pool; global average
-    and a linear layer follow the last. Convolutions have a group norm and a ReLU; pools have neither.
+    and a linear layer follow the last. Convolutions have a group norm and a ReLU; pools have neither. A mean is brought
+    to mean 0 and variance 1 by groups of channels, so that it has the same scale whatever the mask is.
     As reconstructed from the abstract of Venkatesha et al., *Divide-and-Conquer the NAS puzzle*, arXiv 2305.07135.
 
     Parameters
@@ -94,6 +95,7 @@ class Supernet(nn.Module):
                     "cells": nn.ModuleList(nn.ModuleDict({
                         str(p): _path(kind, now, groups) for p, kind in enumerate(kinds) if row[p]
                     }) for row in mine),
+                    "norm": nn.GroupNorm(groups, now, affine=False),
                 }))  # fmt: skip
             self.linear = nn.Linear(kept[-1], classes)
         self.alpha = nn.Parameter(torch.zeros(cells * len(widths), len(kinds))) if mixture else None
@@ -103,18 +105,18 @@ class Supernet(nn.Module):
         for stage in self.stages:
             x = stage["entry"](x)
             for cell in stage["cells"]:
-                x = self._cell(cell, x, None if self.alpha is None else self.alpha[number])
+                x = self._cell(cell, stage["norm"], x, None if self.alpha is None else self.alpha[number])
                 number += 1
         return self.linear(x.mean(dim=(2, 3)))
 
-    def _cell(self, cell: nn.ModuleDict, x: Tensor, alpha: Tensor | None) -> Tensor:
+    def _cell(self, cell: nn.ModuleDict, norm: nn.Module, x: Tensor, alpha: Tensor | None) -> Tensor:
         if not cell:
             return x
         if alpha is None:
             shares = [1 / len(cell)] * len(cell)
         else:
             shares = list(alpha[[int(p) for p in cell]].softmax(0))
-        mean = sum(share * path(x) for share, path in zip(shares, cell.values(), strict=True))
+        mean = norm(sum(share * path(x) for share, path in zip(shares, cell.values(), strict=True)))
         return x + mean if self.residual else mean
 
 
