@@ -2,6 +2,7 @@
 
 from edgebook.data.images import Images, load_images
 from edgebook.data.photos import BLOCK, PHOTOS, block_split, photograph
+from edgebook.data.sentences import entailment, records, words_of
 from edgebook.data.splits import split
 from edgebook.data.text import Text, load_text
 from edgebook.data.vision import import_torchvision
