@@ -10,8 +10,8 @@ from collections import Counter
 import networkx
 import pytest
 
-from edgebook.data import SOURCES, docstrings, prose
-from edgebook.data.documentation import NAMES
+from edgebook.data import SOURCES, docstrings
+from edgebook.data.documentation import NAMES, prose
 
 
 def test_twenty_packages_have_prose_and_no_names() -> None:

@@ -77,7 +77,9 @@ ALLOWED: dict[str, set[str]] = {
         "autonomy.views(reach)", "autonomy.cast(reach)",
     },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
-    "its own module hands it on": {"compression.keep_largest(masks)"},
+    "its own module hands it on": {
+        "compression.keep_largest(masks)", "federated.head_confidence(causal)", "federated.head_confidence(corrected)",
+    },
     "what another language model asks for": {
         "decoding.generate(stop)", "decoding.trace(stop)", "decoding.HuggingFaceModel(vocabulary)",
     },

@@ -83,21 +83,7 @@ def docstrings(files: int = 60) -> tuple[Docstring, ...]:
 
 
 def prose(docstring: str) -> tuple[str, str]:
-    """Return the first line of a docstring and the prose behind it, in lower case, names of packages masked.
-
-    Parameters
-    ----------
-    docstring : str
-
-    Returns
-    -------
-    tuple of two str
-
-    Examples
-    --------
-    >>> prose("Sort an array.\\n\\nNumPy sorts it in place.\\n\\nParameters\\n----------\\na : ndarray")
-    ('sort an array.', 'it sorts it in place.')
-    """
+    """Return the first line of a docstring and the prose behind it, in lower case, names of packages masked."""
     lines = docstring.strip().splitlines()
     kept: list[str] = []
     for line, following in zip(lines[1:], [*lines[2:], ""], strict=False):

@@ -49,31 +49,8 @@ _SHARED_SLOTS = {
 }
 
 
-def words_of(genre: int, shared: int = 8) -> tuple[list[str], list[str]]:
-    """Return the things and the places of a genre, sixteen each.
-
-    Parameters
-    ----------
-    genre : int
-        0 to 4.
-    shared : int
-        So many of each are the same in all genres, at most 8.
-
-    Returns
-    -------
-    tuple of two lists of str
-
-    Raises
-    ------
-    ValueError
-        Another genre, or more shared words than there are.
-
-    Examples
-    --------
-    >>> things, places = words_of(2, shared=1)
-    >>> things[:3], places[:3]
-    (['box', 'ship', 'anchor'], ['hall', 'harbour', 'bay'])
-    """
+def _words_of(genre: int, shared: int) -> tuple[list[str], list[str]]:
+    """Return the sixteen things and sixteen places of a genre, of which so many are the same in all genres."""
     own = _GENRES[_within("genre", genre, 0, GENRES - 1)]
     common = _within("shared", shared, 0, 8)
     things, places = (
@@ -99,7 +76,7 @@ def entailment(
     facts : int
         Facts in a premise, of different things, at most 8.
     shared : int
-        See `words_of`.
+        So many things and places are the same in all genres, at most 8 of 16 each.
 
     Returns
     -------
@@ -116,7 +93,7 @@ def entailment(
     >>> entailment(0, 1, seed=3, shared=0)
     [('the plough is in the field . so the plough is in the field ?', 'yes')]
     """
-    things, places = words_of(genre, shared)
+    things, places = _words_of(genre, shared)
     facts, rng = _within("facts", facts, 1, 8), _rng(seed, genre, part)
     texts = []
     for number in range(_within("count", count, 1)):

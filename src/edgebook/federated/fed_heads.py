@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from edgebook.federated.heads import Merging, head_weights, merge_heads, pack, put_heads, take_heads, unpack
 from edgebook.federated.parts import FedParts
 from edgebook.federated.plans import RoundPlan
-from edgebook.federated.records import Arrays
+from edgebook.federated.records import Arrays, to_arrays
 from edgebook.federated.replies import EXAMPLES, Update
 from edgebook.federated.sampling import sample_clients
 from edgebook.federated.selection import Selection, choose
@@ -74,7 +74,16 @@ class FedHeads(FedParts):
         self.shares: list[NDArray] = []  # of each round, (clients, attentions, heads)
         self._losses: dict[int, tuple[float, float]] = {}  # client -> before and after its last training
 
-    def chosen(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> list[int]:
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Address the clients of a round, after a question to those that may take part."""
+        self._sent = to_arrays(arrays)
+        self._checked(self._sent, server_round - 1)
+        clients = self._chosen(server_round, arrays, config, grid)
+        return self._addressed(clients, MessageType.TRAIN, server_round, arrays, config, grid)
+
+    def _chosen(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> list[int]:
         """Ask the clients that may train, and return those that do."""
         plan = self.plan
         drawn = plan.trained(server_round)

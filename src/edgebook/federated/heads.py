@@ -127,6 +127,12 @@ def put_heads(
     -------
     dict of str to ndarray
         Masked arrays where values belong to heads.
+
+    Examples
+    --------
+    >>> part, like = {"block.v.lora_B.weight": np.ones((1, 1))}, {"block.v.lora_B.weight": np.zeros((2, 1))}
+    >>> put_heads(part, [[False, True]], ["block"], like)["block.v.lora_B.weight"].tolist()
+    [[None], [1.0]]
     """
     whole: Arrays = {}
     for name, array in like.items():

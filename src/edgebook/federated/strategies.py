@@ -58,12 +58,7 @@ class Planned(flower.FedAvg):
         """Address the clients of a round."""
         self._sent = to_arrays(arrays)
         self._checked(self._sent, server_round - 1)
-        clients = self.chosen(server_round, arrays, config, grid)
-        return self._addressed(clients, MessageType.TRAIN, server_round, arrays, config, grid)
-
-    def chosen(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> list[int]:
-        """Return the clients that train in a round, those of the plan unless a subclass asks around first."""
-        return self.plan.trained(server_round)
+        return self._addressed(self.plan.trained(server_round), MessageType.TRAIN, server_round, arrays, config, grid)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
