@@ -44,6 +44,9 @@ ALLOWED: dict[str, set[str]] = {
         "spiking.empirical_fisher(method)", "spiking.true_fisher(method)",
     },
     "how much is drawn at random": {"spiking.true_fisher(draws)"},
+    "which of two parts is drawn, which a notebook hands on by another name": {
+        "data.entailment(part)", "data.records(part)",
+    },
     "what is drawn at random": {
         "federated.dirichlet(seed)", "federated.shards(seed)", "networks.CharacterDecoder(seed)",
     },

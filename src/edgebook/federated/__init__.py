@@ -7,10 +7,9 @@ from edgebook.federated.continual import current_task, for_task, forgetting, of_
 from edgebook.federated.drift import dissimilarity, flat_updates, model_deviation, pairwise_cosines
 from edgebook.federated.engine import Simulation, simulate
 from edgebook.federated.fed_heads import FedHeads
-from edgebook.federated.head_scores import head_confidence, keep_heads, score_heads
+from edgebook.federated.head_scores import head_confidence, head_weights, keep_heads, score_heads
 from edgebook.federated.heads import (
     attention_paths,
-    head_weights,
     merge_heads,
     pack,
     put_heads,

@@ -10,7 +10,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from edgebook.federated.heads import Merging, head_weights, merge_heads, pack, put_heads, take_heads, unpack
+from edgebook.federated.head_scores import Merging, head_weights
+from edgebook.federated.heads import merge_heads, pack, put_heads, take_heads, unpack
 from edgebook.federated.parts import FedParts
 from edgebook.federated.plans import RoundPlan
 from edgebook.federated.records import Arrays, to_arrays

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,6 @@ from torch import nn
 from edgebook.federated.averaging import average
 from edgebook.federated.records import Arrays
 
-Merging = Literal["weighted", "plain", "zero-filled"]
 _OF_HEADS = re.compile(r"(.+)\.(?:([qkv])\.lora_B|o\.lora_A)\.")
 
 
@@ -188,63 +187,6 @@ def unpack(vector: NDArray, like: Mapping[str, NDArray]) -> Arrays:
         raise ValueError(f"These arrays have {ends[-1]} values, got {len(vector)}.")
     parts = np.split(vector, ends[:-1])
     return {name: part.reshape(np.shape(array)) for (name, array), part in zip(like.items(), parts, strict=True)}
-
-
-def head_weights(
-    samples: ArrayLike, importance: ArrayLike, keep: ArrayLike, *, merging: Merging = "weighted"
-) -> NDArray[np.float64]:
-    r"""Return the share of each client in each head.
-
-    .. math:: w_{kh} = \frac{m_{kh} n_k c_{kh}}{\sum_j m_{jh} n_j c_{jh}}, \qquad
-        c_{kh} = I_{kh} \big/ \operatorname{mean}_{h'} I_{kh'}\ \text{(weighted)} \text{ or } 1\ \text{(plain)}
-
-    with :math:`m_{kh}` 1 where client :math:`k` kept head :math:`h` and 0 elsewhere. "Zero-filled" divides by the
-    samples of all clients instead, so that whoever has removed a head pulls it to zero.
-
-    Parameters
-    ----------
-    samples : array-like, (clients,)
-        Numbers of samples.
-    importance, keep : array-like, (clients, attentions, heads)
-        Scores of at least 0, NaN where there is none, which counts as the client's mean; masks.
-    merging : {"weighted", "plain", "zero-filled"}
-
-    Returns
-    -------
-    ndarray, (clients, attentions, heads)
-        It adds up to 1 over clients, and to 0 where nobody kept a head.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit, numbers below 0, or an unknown way to merge.
-
-    Examples
-    --------
-    >>> head_weights([1, 1], [[[0.3, 0.1]], [[0.1, 0.1]]], [[[True, True]], [[True, False]]]).tolist()
-    [[[0.6, 1.0]], [[0.4, 0.0]]]
-    """
-    keep, samples = np.asarray(keep, bool), np.asarray(samples, np.float64)
-    scores = np.asarray(importance, np.float64)
-    if merging not in get_args(Merging) or keep.ndim != 3 or scores.shape != keep.shape or len(samples) != len(keep):
-        raise ValueError(
-            f"Samples (clients,), scores and masks (clients, attentions, heads) and one of {get_args(Merging)} are "
-            f"needed, got {samples.shape}, {scores.shape}, {keep.shape} and {merging!r}."
-        )
-    if (samples <= 0).any() or (scores < 0).any():
-        raise ValueError("Numbers of samples must be above 0, and scores at least 0.")
-    counts = np.broadcast_to(samples[:, None, None], keep.shape)
-    if merging == "zero-filled":
-        return keep * counts / samples.sum()
-    if merging == "weighted":
-        mean = np.nanmean(scores, axis=(1, 2), keepdims=True)  # (clients, 1, 1)
-        counts = counts * np.where(np.isnan(scores), 1, scores / np.where(mean > 0, mean, 1))
-    kept = keep * counts
-    total = kept.sum(0)
-    lost = keep.any(0) & (total == 0)  # kept by clients whose scores are all 0: they count by their samples
-    kept = np.where(lost, keep * samples[:, None, None], kept)
-    total = np.where(lost, kept.sum(0), total)
-    return kept / np.where(total > 0, total, 1)
 
 
 def merge_heads(
