@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         "crossbar.Layout(cell_bits)",
     },
     "wanted by papers to come: other federations": {
-        "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
+        "federated.RoundPlan(evaluated)", "federated.dirichlet(at_least)",
     },
     "a strategy of a notebook hands them on to its parent": {
         "federated.FedStep(anew)", "federated.FedStep(beta_1)", "federated.FedStep(beta_2)", "federated.FedStep(tau)",
