@@ -42,7 +42,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "== Installing the locked packages (once; some minutes)"
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	  $(BIN)/python -m pip install --quiet --editable '.[autonomy,book,cluster,decoding,lab,ray,test,dev]' setuptools wheel
+	  $(BIN)/python -m pip install --quiet --editable '.[autonomy,book,cluster,decoding,lab,peft,ray,test,dev]' setuptools wheel
 	@touch $@
 
 book: venv ## execute what is out of date and render the book to _build/html (JOBS=cores)

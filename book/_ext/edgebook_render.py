@@ -86,10 +86,12 @@ def _toolbar(rows: Sequence[Row]) -> str:
     ]
     drawn = "".join(_buttons(title, buttons) for title, buttons in groups if buttons)
     papers = {row.paper.name: row.paper.short for row in rows}
+    years = {str(year): str(year) for year in sorted({row.paper.year for row in rows})}
     wings = dict.fromkeys(row.paper.wing for row in rows)
     met = {size: size for size in SIZES if size in map(_size, rows)}
     chosen = (
         _select("paper", "Paper", papers)
+        + _select("year", "Year", years)
         + _select("wing", "Wing", {wing: wing for wing in wings})
         + _select("kind", "Kind", {str(kind): title.lower() for kind, title in KINDS.items()})
         + _select("source", "Source", {source: source for source in SOURCES})
@@ -164,8 +166,9 @@ def _claim_row(row: Row, linked: Linker) -> str:
     claim, result = row.claim, row.result
     sorts = {"number": claim.target if claim.target is not None else claim.paper, "mean": result and result.mean,
              "effect": _in_margins(row), "gap": result and result.gap, "word": VERDICTS.index(row.verdict)}  # fmt: skip
-    data = {"verdict": _key(claim.kind, row.verdict), "paper": row.paper.name, "wing": row.paper.wing,
-            "kind": claim.kind, "source": source_of(claim.where), "size": _size(row)}  # fmt: skip
+    data = {"verdict": _key(claim.kind, row.verdict), "paper": row.paper.name, "year": row.paper.year,
+            "wing": row.paper.wing, "kind": claim.kind, "source": source_of(claim.where),
+            "size": _size(row)}  # fmt: skip
     data |= {f"sort-{key}": f"{value:.6g}" for key, value in sorts.items() if value is not None}
     marks = "".join(f' data-{name}="{escape(str(value))}"' for name, value in data.items())
     cells = "".join(

@@ -1,7 +1,7 @@
 // The scoreboard: filters, search, sorting, and downloads of what is shown; its state stands in the address.
 // Without this script the whole table stands, and the links lead to files with all verdicts.
 (() => {
-  const SELECTS = ["paper", "wing", "kind", "source", "size"];
+  const SELECTS = ["paper", "year", "wing", "kind", "source", "size"];
 
   const setUp = (board) => {
     const toolbar = board.querySelector(".eb-toolbar");
@@ -54,8 +54,8 @@
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       const says = (text) => words.every((word) => text.includes(word));
       const narrow = all.some(({ text }) => says(text)); // else the words may stand in the title of a paper
-      const fits = ({ row, text, wide }) =>
-        (!verdict || row.dataset.verdict === verdict) &&
+      const fits = ({ row, text, wide }, word = verdict) =>
+        (!word || row.dataset.verdict === word) &&
         SELECTS.every((name) => !selects[name].value || row.dataset[name] === selects[name].value) &&
         says(narrow ? text : wide);
       let visible = 0;
@@ -69,10 +69,13 @@
         visible += here;
       }
       for (const button of buttons) {
-        button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
+        const word = button.dataset.verdict;
+        button.setAttribute("aria-pressed", String(word === verdict));
+        button.querySelector(".eb-count").textContent = all.filter((one) => fits(one, word)).length; // under the rest
       }
       shown.textContent = `${visible} of ${all.length} rows shown`;
-      what.textContent = visible === all.length ? "all verdicts" : `the ${visible} verdicts shown`;
+      const some = `the ${visible} verdict${visible === 1 ? "" : "s"} shown`;
+      what.textContent = visible === all.length ? "all verdicts" : some;
       empty.hidden = visible > 0;
     };
 

@@ -44,6 +44,9 @@ ALLOWED: dict[str, set[str]] = {
         "spiking.empirical_fisher(method)", "spiking.true_fisher(method)",
     },
     "how much is drawn at random": {"spiking.true_fisher(draws)"},
+    "which of two parts is drawn, which a notebook hands on by another name": {
+        "data.entailment(part)", "data.records(part)",
+    },
     "what is drawn at random": {
         "federated.dirichlet(seed)", "federated.shards(seed)", "networks.CharacterDecoder(seed)",
     },
@@ -51,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         "crossbar.Layout(cell_bits)",
     },
     "wanted by papers to come: other federations": {
-        "federated.RoundPlan(evaluated)", "federated.traffic(kind)", "federated.dirichlet(at_least)",
+        "federated.RoundPlan(evaluated)", "federated.dirichlet(at_least)",
     },
     "a strategy of a notebook hands them on to its parent": {
         "federated.FedStep(anew)", "federated.FedStep(beta_1)", "federated.FedStep(beta_2)", "federated.FedStep(tau)",
@@ -71,7 +74,9 @@ ALLOWED: dict[str, set[str]] = {
         "autonomy.views(reach)", "autonomy.cast(reach)",
     },
     "what the outputs of spiking networks look like": {"compression.DensityMeter(axis)"},
-    "its own module hands it on": {"compression.keep_largest(masks)"},
+    "its own module hands it on": {
+        "compression.keep_largest(masks)", "federated.head_confidence(causal)", "federated.head_confidence(corrected)",
+    },
     "what another language model asks for": {
         "decoding.generate(stop)", "decoding.trace(stop)", "decoding.HuggingFaceModel(vocabulary)",
     },
