@@ -54,15 +54,17 @@
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       const says = (text) => words.every((word) => text.includes(word));
       const narrow = all.some(({ text }) => says(text)); // else the words may stand in the title of a paper
-      const fits = ({ row, text, wide }, word = verdict) =>
-        (!word || row.dataset.verdict === word) &&
+      const fits = ({ row, text, wide }) =>
         SELECTS.every((name) => !selects[name].value || row.dataset[name] === selects[name].value) &&
         says(narrow ? text : wide);
+      const left = new Set(all.filter(fits).map(({ row }) => row)); // by all filters but that of words
+      const counts = {};
+      for (const { dataset } of left) counts[dataset.verdict] = (counts[dataset.verdict] ?? 0) + 1;
       let visible = 0;
       for (const { body, rows } of bodies) {
         let here = 0;
         for (const one of rows) {
-          one.row.hidden = !fits(one);
+          one.row.hidden = !left.has(one.row) || Boolean(verdict && one.row.dataset.verdict !== verdict);
           here += !one.row.hidden;
         }
         body.hidden = here === 0 || Boolean(selects.sort.value);
@@ -71,7 +73,7 @@
       for (const button of buttons) {
         const word = button.dataset.verdict;
         button.setAttribute("aria-pressed", String(word === verdict));
-        button.querySelector(".eb-count").textContent = all.filter((one) => fits(one, word)).length; // under the rest
+        button.querySelector(".eb-count").textContent = word ? (counts[word] ?? 0) : left.size;
       }
       shown.textContent = `${visible} of ${all.length} rows shown`;
       const some = `the ${visible} verdict${visible === 1 ? "" : "s"} shown`;
