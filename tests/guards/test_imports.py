@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edgebook.notebooks.files import parse_python
+
 # For each room, the rooms that it may import; a kernel imports the ground alone, and wings never meet.
 GROUND = {"data", "measure", "networks"}
 WINGS = {"autonomy", "compression", "crossbar", "decoding", "federated", "spiking"}
@@ -36,7 +38,7 @@ def imported_modules(path: Path, package: Path) -> Iterator[tuple[int, str]]:
     """Yield (line, dotted name) of all that a file imports, anywhere in it, relative imports resolved."""
     name = module_name(path, package)
     inside = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse_python(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from edgebook.notebooks.files import parse_python
+
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "edgebook"
 # Who counts as a user of a public name.
 USERS = ("notebooks", "book", "README.md", "CONTRIBUTING.md", "federation", "benchmarks")
@@ -107,7 +109,7 @@ def read(path: Path) -> Source:
         cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
         code = "\n".join(re.sub(r"^[%!].*$", "", said, flags=re.MULTILINE) for kind, said in cells if kind == "code")
         prose = "\n".join(said for kind, said in cells if kind == "markdown")
-    return Source(str(path), ast.parse(code), prose)
+    return Source(str(path), parse_python(code), prose)
 
 
 @cache
@@ -124,7 +126,7 @@ def exported() -> dict[tuple[str, str], object]:
     found = {}
     for init in sorted(PACKAGE.rglob("__init__.py")):
         room = ".".join(init.parent.relative_to(PACKAGE).parts)
-        for node in ast.walk(ast.parse(init.read_text(encoding="utf-8"))) if room else ():
+        for node in ast.walk(parse_python(init.read_text(encoding="utf-8"))) if room else ():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edgebook."):
                 module = importlib.import_module(f"edgebook.{room}")
                 things = {alias.name: getattr(module, alias.name) for alias in node.names}
@@ -267,7 +269,7 @@ def test_every_option_is_set_by_somebody(root: Path) -> None:
     ],
 )
 def test_a_use_is_seen(code: str, name: str, seen: bool) -> None:
-    source = Source("example.py", ast.parse(code), "")
+    source = Source("example.py", parse_python(code), "")
     assert any(matches(dotted, "data", name) for dotted in used([source])) is seen
 
 
@@ -285,7 +287,7 @@ def test_a_use_is_seen(code: str, name: str, seen: bool) -> None:
 def test_an_option_that_is_not_set_is_seen(code: str, left: list[str]) -> None:
     def f(a: int, b: int = 0, *, c: int = 0) -> None: ...
 
-    made = calls([Source("example.py", ast.parse(f"from edgebook.data import f\n{code}"), "")])
+    made = calls([Source("example.py", parse_python(f"from edgebook.data import f\n{code}"), "")])
     assert unset(f, made["data.f"]) == left
 
 
