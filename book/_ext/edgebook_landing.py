@@ -22,8 +22,8 @@ def picture_html(rows: Sequence[Row], linked: Linker) -> str:
     lines = "".join(_line(paper, kinds, linked) for paper, kinds in grouped(rows))
     legend = "".join(_in_legend(word, n) for word, n in words(rows).items())
     return (
-        f'<figure class="eb-picture" aria-label="{escape(told(rows))}"><div class="eb-picture-head">'
-        f'<span></span>{heads}</div>{lines}<figcaption class="eb-legend">{legend}</figcaption></figure>'
+        f'<figure class="eb-picture" aria-label="{escape(told(rows))}"><figcaption class="eb-legend">{legend}'
+        f'</figcaption><div class="eb-picture-head"><span></span>{heads}</div>{lines}</figure>'
     )
 
 

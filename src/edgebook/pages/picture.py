@@ -51,7 +51,7 @@ FILE = "book/_static/claims.svg"
 TABLE = ("<!-- scoreboard -->", "<!-- scoreboard end -->")  # what the README's table stands between
 
 _SIDE, _STEP, _GAP = 16, 19, 12  # of a tile, from one to the next, and between kinds, in pixels
-_LEFT, _TOP = 272, 34
+_LEFT = 286
 _WIDTH = {Kind.CLAIM: 16, Kind.QUESTION: 5, Kind.CONTROL: 8, Kind.IDENTITY: 6}  # tiles on a line
 _STYLE = """
   .page{fill:#fff}.ink{fill:#2b2b2b}.quiet{fill:#59636d}.line{stroke:#d8dde2}.letter{fill:#16191c}.edge{fill:#fff}
@@ -83,9 +83,11 @@ def svg(found: Sequence[Row]) -> str:
     starts, at = {}, _LEFT
     for kind, count in _WIDTH.items():
         starts[kind], at = at, at + count * _STEP + _GAP
-    width, y, parts = at, _TOP, []
+    width = at
+    parts, y = _legend(words(found), 12, width)
     for kind, start in starts.items():
-        parts.append(f'<text class="quiet" x="{start}" y="20">{KINDS[kind]}</text>')
+        parts.append(f'<text class="quiet" x="{start}" y="{y + 8}">{KINDS[kind]}</text>')
+    y += 22
     for paper, kinds in grouped(found):
         lines = max(-(-len(group) // _WIDTH[kind]) for kind, group in kinds.items())
         parts.append(f'<path class="line" d="M12 {y - 5.5}H{width - 12}"/>')
@@ -95,11 +97,10 @@ def svg(found: Sequence[Row]) -> str:
                 down, right = divmod(place, _WIDTH[kind])
                 parts.append(_tile(row.verdict, kind, starts[kind] + right * _STEP, y + down * _STEP))
         y += lines * _STEP + 8
-    legend, y = _legend(words(found), y + 8, width)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y}" width="{width}" height="{y}" role="img">'
         f"<title>{escape(told(found))}</title><style>{_STYLE}</style>"
-        f'<rect class="page" width="{width}" height="{y}" rx="8"/>{"".join((*parts, *legend))}</svg>\n'
+        f'<rect class="page" width="{width}" height="{y}" rx="8"/>{"".join(parts)}</svg>\n'
     )
 
 
