@@ -73,7 +73,7 @@ def report() -> Callable[[str, str, Mapping[str, list[float]]], None]:
 def machine() -> dict[str, str]:
     """Describe where the figures come from."""
     packages = ["torch", "numba", "triton", "numpy", "scipy", "snntorch", "spikingjelly", "badcrossbar"]
-    packages += ["transformers", "flwr", "ray"]
+    packages += ["transformers", "peft", "flwr", "ray", "gymnasium", "vmas", "brevitas"]
     graphics = {"GPU": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "date": date.today().isoformat(),

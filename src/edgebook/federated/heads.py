@@ -217,10 +217,13 @@ def merge_heads(
         if (of := _of_heads(name, paths)) is None:
             merged |= average([{name: one} for one in held], shares, {name: array})
             continue
-        each = np.repeat(weights[:, of[0]], array.shape[of[1]] // weights.shape[2], axis=1)  # (clients, values)
-        filled = np.stack([np.ma.filled(one, 0) for one in held]).astype(np.float64)
-        mean = (np.stack([_along(w, of[1], array.ndim) for w in each]) * filled).sum(0)
-        merged[name] = np.where(_along(each.sum(0) > 0, of[1], array.ndim), mean, array).astype(array.dtype)
+        number, axis = of
+        share = weights[:, number]  # (clients, heads)
+        shape = (*array.shape[:axis], share.shape[1], -1, *array.shape[axis + 1 :])  # an axis of heads before theirs
+        filled = [np.ma.filled(one, 0).reshape(shape) for one in held]
+        mean = sum(_along(w, axis, len(shape)) * one for w, one in zip(share, filled, strict=True))
+        known = np.broadcast_to(_along(share.sum(0) > 0, axis, len(shape)), mean.shape)
+        merged[name] = np.where(known, mean, array.reshape(shape)).reshape(array.shape).astype(array.dtype)
     return merged
 
 
