@@ -92,7 +92,7 @@ def _toolbar(rows: Sequence[Row]) -> str:
     chosen = (
         _select("paper", "Paper", papers)
         + _select("year", "Year", years)
-        + _select("wing", "Wing", {wing: wing for wing in wings})
+        + _select("wing", "Topic", {wing: wing for wing in wings})
         + _select("kind", "Kind", {str(kind): title.lower() for kind, title in KINDS.items()})
         + _select("source", "Source", {source: source for source in SOURCES})
         + _select("size", "Paper's size", met)
