@@ -34,11 +34,16 @@ _LEAST = 0.05  # below it an amount cannot be told from none, and is not divided
 
 
 def load_benchmarks(root: Path) -> dict[str, Any]:
-    """Read the records that `EDGEBOOK_BENCH` makes: that of a processor, and in it under "gpu" that of a GPU."""
-    processor, gpu = (
-        json.loads((root / "results" / f"benchmarks{where}.json").read_text(encoding="utf-8")) for where in ("", "-gpu")
+    """Read the records that `EDGEBOOK_BENCH` makes: two of processors, taken together, and under "gpu" that of a GPU.
+
+    The second is that of kernels of single papers, which was made on another machine: "papers" says on which.
+    """
+    processor, papers, gpu = (
+        json.loads((root / "results" / f"benchmarks{where}.json").read_text(encoding="utf-8"))
+        for where in ("", "-papers", "-gpu")
     )
-    return processor | {"gpu": gpu}
+    both = processor["benchmarks"] | papers["benchmarks"]
+    return {"machine": processor["machine"], "benchmarks": both, "papers": papers, "gpu": gpu}
 
 
 def table_html(tables: Tables, family: str) -> str:
@@ -98,10 +103,11 @@ def machine_html(machine: Mapping[str, str]) -> str:
 def drawn_for(kind: str, record: Mapping[str, Any]) -> str:
     """Draw what the page names: `plot`, `ratios`, `ratios, memory kept`, `machine`, `shares: TITLE`, or a family.
 
-    `gpu: ` before any of these but the first draws it from the GPU's record.
+    `gpu: ` before any of these but the first draws it from the GPU's record, and `papers: ` from that of single papers.
     """
-    if kind.startswith("gpu: "):
-        return drawn_for(kind.removeprefix("gpu: "), record["gpu"])
+    for source in ("gpu", "papers"):
+        if kind.startswith(f"{source}: "):
+            return drawn_for(kind.removeprefix(f"{source}: "), record[source])
     if kind == "plot":
         return plot_html(record["benchmarks"], record["gpu"]["benchmarks"])
     if kind == "machine":

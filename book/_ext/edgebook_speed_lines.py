@@ -22,6 +22,8 @@ class Line(NamedTuple):
 _PER_STEP, _OVER_STEPS = "edgebook, norm per step", "edgebook, norm over steps"
 _STEP, _KEPT = r"training step, (?!.*memory kept).*", r"training step, .*memory kept"
 _LOOP, _MULTI = "snnTorch, step loop", "SpikingJelly, multi-step"
+_BALANCE, _ONE_PASS = r"thresholds of five layers, \d+ steps x \d+ images", "edgebook, one pass"
+_ZERO = "multiplied by zero"
 _LOCAL, _RAY = "edgebook, engine local", "Flower's engine, Ray"
 
 LINES: dict[str, tuple[Line, ...]] = {
@@ -61,6 +63,36 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("Ray, perceptron, 100 rounds", r"federation, perceptron, .*, 100 rounds", _RAY, _LOCAL, 5),
         Line("Ray, spiking network", r"federation, S-VGG5, .*", _RAY, _LOCAL),
         Line("the clients alone", r"federation, .*", "clients alone", _LOCAL),
+    ),
+    "A step in few bits": (
+        Line("brevitas", r"quantised training step, .*", "brevitas", aim=1.5),
+        Line("PyTorch's own modules", r"quantised training step, .*", "torch.ao"),
+        Line("itself in single precision", r"quantised training step, .*", "not quantised", aim=1 / 1.15),
+    ),
+    "Thresholds of neurons": (
+        Line("composed operations", r"threshold layer, .*", "composed", aim=4),
+        Line("a ReLU", r"threshold layer, .*", "ReLU", aim=1 / 2),
+        Line("an epoch with batch norms of its own", r"child epoch, .*", "batch norm", "thresholds", 1),
+    ),
+    "Scoring and converting spiking networks": (
+        Line("a score, SpikingJelly with hooks", r"scoring a candidate, .*", "SpikingJelly, hooks", aim=3),
+        Line("a step of a neuron, snnTorch", r"neuron step by step, .*", "snnTorch", aim=1.5),
+        Line("a step of a neuron, SpikingJelly", r"neuron step by step, .*", "SpikingJelly", aim=1.5),
+        Line("thresholds, a run for each layer", _BALANCE, "a run for each layer, as released", _ONE_PASS, 3),
+        Line("images one by one", r"40 images from .*", "one by one, as released", "edgebook, one batch", 20),
+    ),
+    "Parts of networks in federations": (
+        Line("Flower's strategies", r"3 rounds of server .*", "Flower's strategy", "edgebook, FedStep", 3),
+        Line("paths times zero", r"8 clients with .*, a step", _ZERO, "edgebook, cut", 1.7),
+        Line("bytes of paths times zero", r"8 clients with .*, a message", _ZERO, "edgebook, cut", 1.9),
+        Line("merging whole models", r"merging 8 clients' paths", "whole models", "edgebook, parts", 1 / 2),
+        Line("heads times zero", r"an eighth of the heads .*", _ZERO, "edgebook, removed", 1.5),
+        Line("merging head by head", r"merging 144 heads .*", "head by head", aim=10),
+    ),
+    "Rooms to drive in": (
+        Line("Gymnasium's loop", r"a step of 256 worlds, 64 beams", "gymnasium, SyncVectorEnv", aim=10),
+        Line("VMAS", r"a step of 256 worlds, .* all fired", "VMAS", aim=3),
+        Line("planning by NumPy", r"a plan for .*", "edgebook, NumPy", "edgebook, Numba", 5),
     ),
     "Memory": (
         Line("public task, snnTorch, step loop", r"memory of the public task, .*", _LOOP),

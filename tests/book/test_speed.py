@@ -88,7 +88,8 @@ def test_the_record_has_everything_that_the_page_shows(speed: ModuleType, root: 
     record = speed.load_benchmarks(root)
     for what in shown:
         drawn = speed.drawn_for(what, record)
-        source = record["gpu"] if what.startswith("gpu: ") else record
+        where = what.partition(": ")[0]
+        source = record[where] if where in ("gpu", "papers") else record
         if what.endswith("machine"):
             assert source["machine"]["torch"] in drawn
         elif what != "plot":
