@@ -174,7 +174,7 @@ def test_a_card_has_all_that_is_known_of_a_claim(record, monkeypatch: pytest.Mon
     assert (data["id"], data["samples"], data["word"], data["margin"]) == ("A-1", [2.0, 3.0, 4.0], "depends", 1.0)
     text = " ".join(page.text.split())
     for said in (
-        "A-1 depends on gain 3", "A-1 holds.", "3.0 [1.5, 4.5] points, 3 seeds: beyond the margin.",
+        "A-1 depends on “gain 3”", "A-1 holds.", "3.0 [1.5, 4.5] points, 3 seeds: beyond the margin.",
         "a - b; counts from ±1 point",
         "about 5 points, give or take 1 (table 2); this size is open", "as declared reproduced 3.0 [1.5, 4.5] points",
         "gain 3 inconclusive \u22120.20 [\u22121.00, 0.60] points", "the placebo: 0 points, not reproduced",

@@ -108,7 +108,7 @@ def measured(result: ClaimResult | None) -> str:
 
 def word(result: ClaimResult) -> str:
     """Return the word of a verdict, and the choices on which it depends where it does."""
-    others = [name for name, one in result.under.items() if one.verdict != result.alone]
+    others = [f"“{name}”" for name, one in result.under.items() if one.verdict != result.alone]
     if result.verdict is not Verdict.DEPENDS or not others:
         return str(result.verdict)
     *rest, last = others
