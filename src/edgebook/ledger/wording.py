@@ -107,12 +107,12 @@ def measured(result: ClaimResult | None) -> str:
 
 
 def word(result: ClaimResult) -> str:
-    """Return the word of a verdict, and the choices on which it depends where it does."""
+    """Return the word of a verdict, with the choices on which it depends and the word as declared where it does."""
     others = [f"“{name}”" for name, one in result.under.items() if one.verdict != result.alone]
     if result.verdict is not Verdict.DEPENDS or not others:
         return str(result.verdict)
     *rest, last = others
-    return f"{result.verdict} on {', '.join(rest)}{' and ' * bool(rest)}{last}"
+    return f"{result.verdict} on {', '.join(rest)}{' and ' * bool(rest)}{last} ({result.alone} as declared)"
 
 
 def gap(result: ClaimResult) -> str:
