@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from edgebook.federated import (
     ball_masks,
@@ -31,6 +32,14 @@ def test_hadamard_masks_are_half_of_the_paths_apart(paths: int) -> None:
     distances = pairwise_distances(masks)
     assert (distances == paths).sum() == paths - 1  # each and its complement
     assert set(distances) <= {paths // 2, paths}
+
+
+def test_hadamard_masks_hold_each_path_as_often_and_any_number_of_a_cell() -> None:
+    """Both fail for the rows as they are: the first path is in each of them, and four in a row are 0, 2 or 4 times."""
+    drawn = np.concatenate([hadamard_masks(8, 16, seed=seed) for seed in range(500)])
+    np.testing.assert_allclose(drawn.mean(0), 0.5, atol=0.04)  # 5 deviations of 4000 fair coins
+    of_cells = np.bincount(drawn.reshape(-1, 4).sum(1), minlength=5) / (drawn.size / 4)
+    np.testing.assert_allclose(of_cells, hypergeom(16, 8, 4).pmf(range(5)), atol=0.03)  # as of a half drawn at random
 
 
 def test_no_code_of_eight_paths_goes_beyond_the_bound_and_hadamards_is_the_best_of_equal_weights() -> None:

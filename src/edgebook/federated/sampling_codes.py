@@ -23,8 +23,9 @@ TRIES = 50  # draws of a whole ball before the one whose masks are farthest apar
 def hadamard_masks(count: int, paths: int, *, seed: int) -> Masks:
     """Return rows of a Hadamard matrix: half of the paths each, any two half of all paths apart, or all of them.
 
-    The row of ones is left out; rows in an order of the seed come first and, where they do not suffice, their
-    complements, which are as far as can be from their own row.
+    The row of ones is left out. The seed orders rows and paths and turns each row over or leaves it, since the matrix
+    itself has its first path in all rows, and four paths that follow each other never one or three times; none of this
+    changes a distance. Where rows do not suffice their complements follow, as far as can be from their own row.
 
     Parameters
     ----------
@@ -49,7 +50,9 @@ def hadamard_masks(count: int, paths: int, *, seed: int) -> Masks:
     if paths & (paths - 1):
         raise ValueError(f"Hadamard masks need a power of two of paths, got {paths}.")
     count = whole("count", count, 1, 2 * (paths - 1))
-    rows = np.random.default_rng(whole("seed", seed, least=0)).permutation(hadamard(paths)[1:] > 0)
+    rng = np.random.default_rng(whole("seed", seed, least=0))
+    rows = rng.permutation(hadamard(paths)[1:] > 0)[:, rng.permutation(paths)]
+    rows = rows ^ (rng.random((len(rows), 1)) < 0.5)
     return np.concatenate([rows, ~rows])[:count]
 
 
