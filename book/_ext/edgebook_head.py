@@ -1,4 +1,4 @@
-"""What the head of a page says to those who link to it: a description, a picture, and the viewport once."""
+"""What the head of a page says and loads: a description, a picture, the viewport once, MathJax for formulas."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgebook.notebooks.paths import project_root
 
 LONGEST = 200  # characters of a description
 _PICTURE = "_static/social.png"
+_FORMULA = re.compile(r'class="[^"]*\bmath\b')
 _VIEWPORT = re.compile(r'\s*<meta [^>]*name="viewport"[^>]*>')
 
 
@@ -65,7 +66,15 @@ def _tag(kind: str, name: str, text: str) -> str:
     return f'\n    <meta {kind}="{name}" content="{escape(text)}" />'
 
 
+def load_mathjax(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Leave MathJax out where no formula stands; Sphinx also loads it where only a page of the contents has one."""
+    if not _FORMULA.search(context.get("body", "")):
+        scripts = context["script_files"]
+        scripts[:] = [script for script in scripts if "mathjax/" not in str(script.filename)]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Describe each page when it is written."""
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", load_mathjax, priority=900)  # after Sphinx has added it
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,16 +13,16 @@ from edgebook.ledger.papers import Paper
 from edgebook.ledger.rule import Kind
 from edgebook.ledger.scoreboard import Row, apart, by_paper, counts
 from edgebook.ledger.wording import measured, sampling
-from edgebook.pages.picture import SIGNS, grouped, kind_of, told, words
+from edgebook.pages.picture import SIGNS, grouped, legend, told
 
 
 def picture_html(rows: Sequence[Row], linked: Linker) -> str:
     """Draw a tile for each claim, by paper and kind; each leads to its claim and says what it is."""
     heads = "".join(f'<span class="eb-picture-kind">{title}</span>' for title in KINDS.values())
     lines = "".join(_line(paper, kinds, linked) for paper, kinds in grouped(rows))
-    legend = "".join(_in_legend(word, n) for word, n in words(rows).items())
+    signs = "".join(_in_legend(kind, counted) for kind, counted in legend(rows).items())
     return (
-        f'<figure class="eb-picture" aria-label="{escape(told(rows))}"><figcaption class="eb-legend">{legend}'
+        f'<figure class="eb-picture" aria-label="{escape(told(rows))}"><figcaption class="eb-legend">{signs}'
         f'</figcaption><div class="eb-picture-head"><span></span>{heads}</div>{lines}</figure>'
     )
 
@@ -59,10 +59,14 @@ def _tile(row: Row, linked: Linker) -> str:
     )
 
 
-def _in_legend(word: str, count: int) -> str:
-    sign = SIGNS[word]
-    tile = f'<span class="eb-tile eb-tile-{kind_of(word)} eb-tone-{sign.tone}" aria-hidden="true">{sign.letter}</span>'
-    return f'<span class="eb-legend-item">{tile} {count} {escape(word)}</span>'
+def _in_legend(kind: Kind, counted: dict[str, int]) -> str:
+    """Draw a line of the legend: how often a kind met each word, with the tile that stands for it."""
+    items = "".join(
+        f'<span class="eb-legend-item"><span class="eb-tile eb-tile-{kind} eb-tone-{SIGNS[word].tone}" '
+        f'aria-hidden="true">{SIGNS[word].letter}</span> {count} {escape(word)}</span>'
+        for word, count in counted.items()
+    )
+    return f'<span class="eb-legend-kind">{KINDS[kind]}</span><span class="eb-legend-words">{items}</span>'
 
 
 def _paper(paper: Paper, group: Sequence[Row], linked: Linker) -> str:

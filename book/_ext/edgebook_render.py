@@ -43,12 +43,13 @@ def scoreboard_html(rows: Sequence[Row], linked: Linker, static: Callable[[str],
     """Draw the claims among rows as one table, a body per paper, with what filters, sorts and downloads it."""
     claims = [row for row in rows if row.claim]
     planned = [row.paper for row in rows if not row.claim]
+    run = sum(row.result is not None for row in claims)
     head = "".join(f'<th scope="col" data-key="{key}">{name}</th>' for name, key in COLUMNS.items())
     bodies = "".join(_paper_body(paper, group, linked) for paper, group in by_paper(claims))
     missing = ", ".join(f"{paper.short} ({paper.year})" for paper in planned)
     return (
         f'<div class="eb-scoreboard" data-total="{len(claims)}"><p class="eb-total">{escape(counted_all(claims))}. '
-        f"{escape(placebo_line(rows))}.</p>{_toolbar(claims)}{_downloads(static)}"
+        f"{escape(placebo_line(rows))}.</p>{_toolbar(claims)}{_downloads(static, run)}"
         f'<table class="eb-board"><thead><tr>{head}</tr></thead>{bodies}</table>'
         '<p class="eb-empty" hidden>No claim matches.</p>'
         f'<p class="eb-key">{escape(KEY)}</p>'
@@ -99,11 +100,10 @@ def _toolbar(rows: Sequence[Row]) -> str:
     )
     order = _select("sort", "Sort by", {key: name.lower() for name, key in COLUMNS.items()}, "as in the ledgers")
     return (
-        '<div class="eb-toolbar" hidden><div class="eb-selects"><label class="eb-search">Words '
+        f'<div class="eb-toolbar" hidden><details open><summary>Filters</summary><div class="eb-selects">{chosen}</div>'
+        f'<div class="eb-words">{drawn}</div></details><div class="eb-selects"><label class="eb-search">Words '
         '<input type="search" autocomplete="off" spellcheck="false" placeholder="in any order"></label>'
         f'{order}<button type="button" class="eb-reset">Show all</button></div>'
-        f'<details open><summary>Filters</summary><div class="eb-selects">{chosen}</div>'
-        f'<div class="eb-words">{drawn}</div></details>'
         '<p class="eb-shown" role="status" aria-live="polite"></p></div>'
     )
 
@@ -113,13 +113,15 @@ def _select(name: str, label: str, options: dict[str, str], none: str = "any") -
     return f'<label>{label} <select data-filter="{name}"><option value="">{none}</option>{drawn}</select></label>'
 
 
-def _downloads(static: Callable[[str], str]) -> str:
+def _downloads(static: Callable[[str], str], run: int) -> str:
+    """Link the files of all verdicts; only what has been run has an entry in BibTeX, which the script counts anew."""
     links = " · ".join(
         f'<a class="eb-download" data-format="{suffix}" href="{static(f"verdicts.{suffix}")}" '
         f'download="verdicts.{suffix}">{name}</a>'
         for suffix, name in (("csv", "CSV"), ("json", "JSON"), ("bib", "BibTeX"))
     )
-    return f'<p class="eb-downloads">Download <span class="eb-what">all verdicts</span>: {links}</p>'
+    what = '<span class="eb-what">all verdicts</span>'
+    return f'<p class="eb-downloads">Download {what}: {links} (the <span class="eb-run">{run}</span> that were run)</p>'
 
 
 def _buttons(title: str, buttons: Sequence[tuple[str, str, int]]) -> str:
@@ -168,7 +170,7 @@ def _claim_row(row: Row, linked: Linker) -> str:
              "effect": _in_margins(row), "gap": result and result.gap, "word": VERDICTS.index(row.verdict)}  # fmt: skip
     data = {"verdict": _key(claim.kind, row.verdict), "paper": row.paper.name, "year": row.paper.year,
             "wing": row.paper.wing, "kind": claim.kind, "source": source_of(claim.where),
-            "size": _size(row)}  # fmt: skip
+            "size": _size(row), "run": "yes" if result else "no"}  # fmt: skip
     data |= {f"sort-{key}": f"{value:.6g}" for key, value in sorts.items() if value is not None}
     marks = "".join(f' data-{name}="{escape(str(value))}"' for name, value in data.items())
     cells = "".join(

@@ -60,12 +60,13 @@
       const left = new Set(all.filter(fits).map(({ row }) => row)); // by all filters but that of words
       const counts = {};
       for (const { dataset } of left) counts[dataset.verdict] = (counts[dataset.verdict] ?? 0) + 1;
-      let visible = 0;
+      let [visible, run] = [0, 0];
       for (const { body, rows } of bodies) {
         let here = 0;
         for (const one of rows) {
           one.row.hidden = !left.has(one.row) || Boolean(verdict && one.row.dataset.verdict !== verdict);
           here += !one.row.hidden;
+          run += !one.row.hidden && one.row.dataset.run === "yes";
         }
         body.hidden = here === 0 || Boolean(selects.sort.value);
         visible += here;
@@ -78,6 +79,7 @@
       shown.textContent = `${visible} of ${all.length} rows shown`;
       const some = `the ${visible} verdict${visible === 1 ? "" : "s"} shown`;
       what.textContent = visible === all.length ? "all verdicts" : some;
+      board.querySelector(".eb-run").textContent = run;
       empty.hidden = visible > 0;
     };
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from edgebook.ledger.rule import Kind
+from edgebook.ledger.rule import Kind, Verdict
 from edgebook.ledger.scoreboard import NOT_RUN, NOT_WRITTEN, VERDICTS, Row, rows
 from edgebook.pages import picture
 
@@ -28,10 +28,12 @@ def test_each_claim_has_one_tile_with_a_letter(found: list[Row]) -> None:
     ElementTree.fromstring(drawn)
     claims = [row for row in found if row.claim]
     tiles = len(re.findall(r'<text class="(?:letter|hollow)"', drawn))
-    assert tiles == len(claims) + len(picture.words(found))  # and those of the legend
+    legend = picture.legend(found)
+    assert tiles == len(claims) + sum(map(len, legend.values()))
+    assert sum(sum(counted.values()) for counted in legend.values()) == len(claims)
     hollow = sum(row.claim.kind in (Kind.CONTROL, Kind.IDENTITY) for row in claims)
-    legend = sum(picture.kind_of(word) in (Kind.CONTROL, Kind.IDENTITY) for word in picture.words(found))
-    assert drawn.count('class="edge"') == hollow + legend
+    hollow += sum(len(legend.get(kind, ())) for kind in (Kind.CONTROL, Kind.IDENTITY))
+    assert drawn.count('class="edge"') == hollow
     assert f"All {len(claims)} statements" in drawn
 
 
@@ -43,8 +45,14 @@ def test_it_needs_no_script_and_nothing_from_elsewhere(found: list[Row]) -> None
 
 def test_every_word_has_a_sign_and_no_two_of_a_kind_share_their_letter() -> None:
     assert set(picture.SIGNS) == set(VERDICTS) - {NOT_WRITTEN}
-    shared = [word for word in picture.SIGNS if picture.kind_of(word) is Kind.CLAIM]
-    for kind in Kind:
-        words = {word for word in picture.SIGNS if picture.kind_of(word) is kind} | {*shared[4:], NOT_RUN}
-        letters = [picture.SIGNS[word].letter for word in words]
+    shared = {Verdict.INCONCLUSIVE, Verdict.DEPENDS, Verdict.NOT_TESTABLE, Verdict.NOT_JUDGED, NOT_RUN}
+    own = {
+        Kind.CLAIM: {Verdict.REPRODUCED, Verdict.DIRECTION_ONLY, Verdict.NOT_REPRODUCED, Verdict.CONTRADICTED},
+        Kind.QUESTION: {Verdict.YES, Verdict.NO, Verdict.OTHER_WAY},
+        Kind.CONTROL: {Verdict.HELD, Verdict.FAILED},
+        Kind.IDENTITY: {Verdict.AGREES, Verdict.DISAGREES},
+    }
+    assert set.union(shared, *own.values()) == set(picture.SIGNS)
+    for kind, words in own.items():
+        letters = [picture.SIGNS[word].letter for word in words | shared]
         assert len(letters) == len(set(letters)), kind

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from edgebook.ledger.display import KINDS
 from edgebook.ledger.papers import Paper
 from edgebook.ledger.rule import Kind, Verdict
-from edgebook.ledger.scoreboard import NOT_RUN, VERDICTS, Row, as_markdown, by_paper, rows
+from edgebook.ledger.scoreboard import NOT_RUN, VERDICTS, Row, as_markdown, by_paper, counts, rows
 from edgebook.notebooks.files import write_whole
 from edgebook.notebooks.paths import project_root
 
@@ -52,6 +52,7 @@ TABLE = ("<!-- scoreboard -->", "<!-- scoreboard end -->")  # what the README's 
 
 _SIDE, _STEP, _GAP = 16, 19, 12  # of a tile, from one to the next, and between kinds, in pixels
 _LEFT = 286
+_INDENT = 96.0  # of the words in the legend
 _WIDTH = {Kind.CLAIM: 16, Kind.QUESTION: 5, Kind.CONTROL: 8, Kind.IDENTITY: 6}  # tiles on a line
 _STYLE = """
   .page{fill:#fff}.ink{fill:#2b2b2b}.quiet{fill:#59636d}.line{stroke:#d8dde2}.letter{fill:#16191c}.edge{fill:#fff}
@@ -78,13 +79,19 @@ def words(found: Sequence[Row]) -> dict[str, int]:
     return {word: counted[word] for word in VERDICTS if counted[word]}
 
 
+def legend(found: Sequence[Row]) -> dict[Kind, dict[str, int]]:
+    """Count the words of each kind; a word that two kinds share is counted in both."""
+    written = [row for row in found if row.claim]
+    return {kind: counted for kind in KINDS if (counted := counts(written, kind))}
+
+
 def svg(found: Sequence[Row]) -> str:
     """Draw the rows of a scoreboard as one SVG that stands by itself."""
     starts, at = {}, _LEFT
     for kind, count in _WIDTH.items():
         starts[kind], at = at, at + count * _STEP + _GAP
     width = at
-    parts, y = _legend(words(found), 12, width)
+    parts, y = _legend(legend(found), 12, width)
     for kind, start in starts.items():
         parts.append(f'<text class="quiet" x="{start}" y="{y + 8}">{KINDS[kind]}</text>')
     y += 22
@@ -126,26 +133,21 @@ def _tile(word: str, kind: Kind, x: float, y: float) -> str:
     )
 
 
-def _legend(counted: dict[str, int], y: float, width: float) -> tuple[list[str], float]:
-    x, parts = 14.0, []
-    for word, count in counted.items():
-        room = 46 + 6.6 * len(f"{count} {word}")
-        if x + room > width:
-            x, y = 14.0, y + 22
-        parts.append(_tile(word, kind_of(word), x, y))
-        parts.append(f'<text class="quiet" x="{x + 22}" y="{y + 12}">{count} {word}</text>')
-        x += room
-    return parts, y + 30
-
-
-def kind_of(word: str) -> Kind:
-    """Return the kind whose tile stands for a word in the legend: that to which it belongs, else a claim."""
-    own = {
-        Kind.QUESTION: (Verdict.YES, Verdict.NO, Verdict.OTHER_WAY),
-        Kind.CONTROL: (Verdict.HELD, Verdict.FAILED),
-        Kind.IDENTITY: (Verdict.AGREES, Verdict.DISAGREES),
-    }
-    return next((kind for kind, some in own.items() if word in some), Kind.CLAIM)
+def _legend(counted: dict[Kind, dict[str, int]], y: float, width: float) -> tuple[list[str], float]:
+    """Draw a line for each kind, with how often it met each word, and return where the next thing may stand."""
+    parts = []
+    for kind, of in counted.items():
+        x = _INDENT
+        parts.append(f'<text class="quiet" x="14" y="{y + 12}">{KINDS[kind]}</text>')
+        for word, count in of.items():
+            room = 46 + 6.6 * len(f"{count} {word}")
+            if x + room > width:
+                x, y = _INDENT, y + 22
+            parts.append(_tile(word, kind, x, y))
+            parts.append(f'<text class="quiet" x="{x + 22}" y="{y + 12}">{count} {word}</text>')
+            x += room
+        y += 22
+    return parts, y + 12
 
 
 def write(root: Path | None = None) -> list[Path]:
