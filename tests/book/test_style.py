@@ -119,6 +119,12 @@ def test_a_table_writes_a_minus_sign_and_sets_words_to_the_left() -> None:
     assert html.count('<td class="eb-words"></td>') == 2
 
 
+def test_a_number_that_was_written_before_stands_to_the_right_and_long_ones_have_commas() -> None:
+    rows = {"a": {"rate": "0.03", "bytes": 23322, "interval": "0.5 [0.2, 0.8]"}, "b": {"rate": "1"}}
+    html = style.table(rows)._repr_html_()
+    assert "<td>0.03</td><td>23,322</td><td>0.5 [0.2, 0.8]</td>" in html
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

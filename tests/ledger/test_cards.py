@@ -175,7 +175,7 @@ def test_a_card_has_all_that_is_known_of_a_claim(record, monkeypatch: pytest.Mon
     text = " ".join(page.text.split())
     for said in (
         "A-1 depends on “gain 3”", "A-1 holds.", "3.0 [1.5, 4.5] points, 3 seeds: beyond the margin.",
-        "a - b; counts from ±1 point",
+        "a \u2212 b; counts from ±1 point",
         "about 5 points, give or take 1 (table 2); this size is open", "as declared reproduced 3.0 [1.5, 4.5] points",
         "gain 3 inconclusive \u22120.20 [\u22121.00, 0.60] points", "the placebo: 0 points, not reproduced",
         "with Holm's correction over the page: inconclusive", "was inconclusive until 26 Nov 2026 (8d7ef13, a new run)",

@@ -74,7 +74,8 @@ def _rest(result: ClaimResult, known: list[Turn]) -> Iterator[tuple[str, str]]:
     claim, (_, *notes) = result.claim, notes_on(result)
     reach = f", give or take {claim.tolerance:g}" if claim.target is not None else ""
     size = f"; this size is {result.size}" if result.size else ""
-    yield "Measure", f"{_written(claim.measures)}; {_written(counts_from(claim))}"
+    measures = claim.measures.replace(" - ", " \u2212 ")
+    yield "Measure", f"{_written(measures)}; {_written(counts_from(claim))}"
     said = paper_number(claim)
     asked = _written(said.removeprefix("expected: ") + reach)
     yield ("Expected" if said.startswith("expected: ") else "Paper"), f"{asked} ({escape(claim.where)}){size}"
@@ -82,9 +83,10 @@ def _rest(result: ClaimResult, known: list[Turn]) -> Iterator[tuple[str, str]]:
         yield "Choices", _list(_choices(result))
     if result.holm_verdict != result.verdict:
         notes.append(f"with Holm's correction over the page: {result.holm_verdict}")
-    notes += filter(None, [was(known)])
     if notes:
         yield "Notes", _list(map(_written, notes))
+    if past := was(known):
+        yield "Before", f"<details><summary>another word</summary>{_written(past)}</details>"
 
 
 def _choices(result: ClaimResult) -> Iterator[str]:

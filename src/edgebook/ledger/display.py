@@ -28,7 +28,10 @@ _CELL = ' style="padding:.45em .7em;text-align:left;vertical-align:top;border-bo
 
 
 class ClaimsTable:
-    """A record's claims, grouped by kind, drawn as HTML in a notebook or the book, and as text elsewhere."""
+    """A record's claims, grouped by kind, drawn as HTML in a notebook or the book, and as text elsewhere.
+
+    Choices and earlier words are in the text alone: on a page they stand on the cards of the claims.
+    """
 
     def __init__(self, record: Record, history: Mapping[str, list[Turn]], notes: Iterable[str] = ()) -> None:
         groups = {title: [one for one in record.results if one.claim.kind is kind] for kind, title in KINDS.items()}
@@ -63,7 +66,7 @@ class ClaimsTable:
         head = f'<tr class="eb-group"><th scope="colgroup" colspan="5"{_CELL}>{title}</th></tr>'
         names = ((one, f"<strong>{escape(one.claim.id)}</strong> {escape(one.claim.says)}") for one in results)
         rows = (
-            html_row(one.claim, one.verdict, one, name=name, notes=self._notes(one), cell=_CELL) for one, name in names
+            html_row(one.claim, one.verdict, one, name=name, notes=notes_on(one), cell=_CELL) for one, name in names
         )
         return f"<tbody>{head}{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody>"
 

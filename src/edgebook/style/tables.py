@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from html import escape
 
 from edgebook.ledger.wording import with_minus
+
+_GROUPED = 10_000  # from here on integers have commas
+_NUMBER = re.compile(r"[+\u2212-]?[\d.,]+(e[+\u2212-]?\d+)?( ?%)?( \[.*\])?|\u2013")  # also one that was written before
 
 
 class Table:
@@ -53,7 +57,8 @@ def table(
     corner : str
         What all values are, above the names of the rows.
     written : str, or mapping of column name to str
-        Format of floats, for all columns or for each; integers and words stand as they are.
+        Format of floats, for all columns or for each; integers and words stand as they are, integers from 10,000 on
+        with commas.
 
     Returns
     -------
@@ -71,8 +76,12 @@ def table(
     usual = written if isinstance(written, str) else ".1f"
 
     def text(name: str, value: object) -> str:
+        if isinstance(value, int) and abs(value) >= _GROUPED:
+            return with_minus(f"{value:,}")
         return with_minus(f"{value:{formats.get(name, usual)}}" if isinstance(value, float) else str(value))
 
     texts = {row: {name: text(name, value) for name, value in cells.items()} for row, cells in rows.items()}
-    numbers = {name for cells in rows.values() for name, value in cells.items() if isinstance(value, int | float)}
-    return Table(texts, corner, {name for cells in rows.values() for name in cells} - numbers)
+    names = {name for cells in rows.values() for name in cells}
+    held = {name: [cells[name] for cells in texts.values() if cells.get(name)] for name in names}
+    numbers = {name for name, found in held.items() if any(map(_NUMBER.fullmatch, found))}
+    return Table(texts, corner, names - numbers)
