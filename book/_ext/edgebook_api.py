@@ -79,8 +79,17 @@ def _defined(name: str) -> str | None:
 
 
 def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the docstrings that Python makes for fields of a NamedTuple; the class's own text has them."""
+    """Leave out what Python says of fields of a NamedTuple, and pydantic of its settings; the class's text has more."""
+    if name == "model_config":
+        return True
     return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
+
+
+def text_first(app: Sphinx, doctree: nodes.document) -> None:
+    """Put what a room says of itself before its modules: where headings are nested it is read last."""
+    if app.env.docname.startswith(PAGES):
+        for page in [one for one in doctree.children if isinstance(one, nodes.section)]:
+            page.children.sort(key=lambda one: isinstance(one, nodes.section))
 
 
 def forget_builtins(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -99,6 +108,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("api-reference", ApiReference)
     app.connect("missing-reference", at_its_definition)
     app.connect("autodoc-skip-member", skip_fields)
+    app.connect("doctree-read", text_first)
     app.connect("env-updated", forget_builtins)
     app.connect("env-get-outdated", outdated)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

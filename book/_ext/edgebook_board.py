@@ -25,6 +25,8 @@ _LOADS = {
     'class="claim-card"': ("claim-try.css", "judge.js", "claim-card.js"),
     'class="calculator"': ("calculators.css", "calculators.js"),
     'class="episode"': ("episode.js",),
+    "cell_output": ("sideways.js",),
+    'class="eb-grid-table"': ("sideways.js",),
 }
 
 

@@ -76,6 +76,18 @@ def test_figures_can_be_read_on_a_phone_and_enlarged(look, page: str) -> None:
 
 
 @pytest.mark.parametrize("page", EXECUTED)
+def test_what_scrolls_sideways_says_so_until_its_end(look, page: str) -> None:
+    opened = look(page, PHONE).page
+    wide = opened.locator(".cell_output").evaluate_all(
+        "all => all.filter((one) => one.scrollWidth > one.clientWidth + 4).map((one) => [...one.classList])"
+    )
+    assert wide and all("eb-more" in classes for classes in wide)
+    part = opened.locator(".cell_output.eb-more").first
+    part.evaluate("one => one.scrollTo(one.scrollWidth, 0)")
+    opened.wait_for_function("one => !one.classList.contains('eb-more')", arg=part.element_handle())
+
+
+@pytest.mark.parametrize("page", EXECUTED)
 def test_words_of_a_figure_are_text_and_its_alt_names_no_number_that_it_does_not_hold(look, page: str) -> None:
     found = (
         look(page)
@@ -182,6 +194,8 @@ def test_what_to_call_leads_to_a_page_of_the_reference(visit) -> None:
 def test_the_reference_is_light_and_its_contents_are_whole(look, page: str) -> None:
     assert (HTML / page).stat().st_size < HEAVY
     cut = "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"
+    first = "article => [...article.querySelectorAll('p, section > h2')].map((one) => one.tagName)"
+    assert look(page).page.locator("article").evaluate(first)[:1] == ["P"]  # what the room is, before its modules
     assert look(page).page.locator(".bd-sidebar-secondary a").evaluate_all(cut) == []
 
 

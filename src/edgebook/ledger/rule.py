@@ -6,9 +6,9 @@ around the value of no effect :math:`x_0`, and :math:`m` its margin:
 ==========  ==================================  ==========================================
 effect      a claim with a direction            a claim of equivalence
 ==========  ==================================  ==========================================
-shown       the interval of e lies above m      it lies within -m and m
-ruled out   it lies below m                     -
-opposite    it lies below -m                    it lies above m, or below -m
+shown       the interval of e lies above m      it lies between −m and m
+ruled out   it lies below m                     does not occur
+opposite    it lies below −m                    it lies above m, or below −m
 open        otherwise                           otherwise
 ==========  ==================================  ==========================================
 
