@@ -62,11 +62,17 @@ def _card(result: ClaimResult, record: Record, paper: Paper, known: list[Turn]) 
     return (
         f'<article class="claim-card" id="{anchor}" data-claim="{data}" style="{_FRAME}">'
         f'<p class="claim-head" style="{_HEAD}">{name} {kind} {badge(result.verdict, word(result))}</p>'
-        f'<p class="claim-says">{escape(claim.says)}</p>{strip(result)}'
-        f'<p class="claim-found"><strong>{_written(measured(result))}</strong>, '
-        f"{escape(sampling(result))}: {_written(result.reason)}.</p>"
+        f'<p class="claim-says">{escape(claim.says)}</p>{_found(result)}'
         f'<dl class="claim-rest">{rest}</dl>{_cite(result, record, paper)}</article>'
     )
+
+
+def _found(result: ClaimResult) -> str:
+    """Draw what was measured; where nothing was, there is nothing to draw."""
+    if result.mean is None:
+        return f'<p class="claim-found"><strong>Not measured</strong>: {_written(result.reason)}.</p>'
+    told = f"<strong>{_written(measured(result))}</strong>, {escape(sampling(result))}: {_written(result.reason)}."
+    return f'{strip(result)}<p class="claim-found">{told}</p>'
 
 
 def _rest(result: ClaimResult, known: list[Turn]) -> Iterator[tuple[str, str]]:
