@@ -125,6 +125,11 @@ def test_a_number_that_was_written_before_stands_to_the_right_and_long_ones_have
     assert "<td>0.03</td><td>23,322</td><td>0.5 [0.2, 0.8]</td>" in html
 
 
+def test_a_dash_among_words_does_not_make_them_numbers() -> None:
+    html = style.table({"a": {"why": "too few seeds"}, "b": {"why": "\u2013"}})._repr_html_()
+    assert '<td class="eb-words">too few seeds</td><' in html and '<td class="eb-words">\u2013</td>' in html
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

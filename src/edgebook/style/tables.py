@@ -9,7 +9,7 @@ from html import escape
 from edgebook.ledger.wording import with_minus
 
 _GROUPED = 10_000  # from here on integers have commas
-_NUMBER = re.compile(r"[+\u2212-]?[\d.,]+(e[+\u2212-]?\d+)?( ?%)?( \[.*\])?|\u2013")  # also one that was written before
+_NUMBER = re.compile(r"[+\u2212-]?[\d.,]+(e[+\u2212-]?\d+)?( ?%)?( \[.*\])?")  # also one that was written before
 
 
 class Table:
