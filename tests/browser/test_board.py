@@ -305,6 +305,7 @@ def test_what_is_shown_can_be_downloaded_in_three_forms(visit: Callable) -> None
     assert [row["id"].lower() for row in table] == ids and {row["wing"] for row in table} == {"federated"}
     cited = re.findall(r"^@misc\{edgebook-(.*),$", download(page, "bib"), re.MULTILINE)
     assert cited == [row["id"].lower() for row in table if row["tier"]]
+    assert page.locator(".eb-run").inner_text() == str(len(cited))  # said beside the link, for what is shown
     page.locator(".eb-reset").click()
     for name in ("json", "csv", "bib"):  # of everything: what stands beside the page for readers without script
         whole = page.request.get(f"{opened.address}_static/verdicts.{name}")
@@ -333,6 +334,8 @@ def test_every_row_has_its_link_and_its_picture_with_margin(visit: Callable) -> 
     )
     assert all(link == f"#{name}" and band == mean == int(known) for name, link, known, band, mean in rows)
     assert any(known for *_, known, _, _ in rows)
+    over = "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"
+    assert page.locator("td[data-label='Gap']").evaluate_all(over) == []  # else it runs beneath the verdict
     cells = page.locator(".eb-row td:not(:first-child):not(:nth-child(6))").all_text_contents()
     bad = re.compile(r"(^|[\s\[(])-\d|\de[-+]\d|(?<![.\d])(?<!±.)1 times")  # hyphens for minus, bare exponents
     assert [text for text in cells if bad.search(text)] == []

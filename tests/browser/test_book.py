@@ -46,6 +46,7 @@ def test_a_page_opens_without_trouble_asks_nobody_outside_and_fits_a_phone(look,
 def test_maths_is_rendered(look, page: str) -> None:
     source = (HTML / page).read_text(encoding="utf-8")
     formulas = len(re.findall(r'class="(?:notranslate nohighlight math|math notranslate nohighlight)"', source))
+    assert formulas or "_static/mathjax" not in source  # a megabyte that only formulas need
     opened = look(page).page
     if formulas:
         opened.wait_for_function(f"document.querySelectorAll('.math mjx-container').length >= {formulas}")

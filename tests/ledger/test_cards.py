@@ -184,6 +184,13 @@ def test_a_card_has_all_that_is_known_of_a_claim(record, monkeypatch: pytest.Mon
         assert said in text, said
 
 
+def test_what_was_not_measured_is_said_and_has_no_strip(record) -> None:
+    none = {"samples": (), "mean": None, "interval": None, "gap": None, "p_value": None, "method": "none"}
+    made = record(result("A-1", verdict=Verdict.NOT_TESTABLE, reason="needs a robot", **none))
+    html = cards(made, "A-1")._repr_html_()
+    assert "Not measured: needs a robot." in Page(html).text and "claim-strip" not in html
+
+
 def test_history_and_dependence_are_left_out_where_there_is_none(record) -> None:
     text = Page(cards(record(result("A-1"), tier="book"), "A-1")._repr_html_()).text
     assert "Choices" not in text and "Notes" not in text
