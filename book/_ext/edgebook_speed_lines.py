@@ -62,7 +62,10 @@ LINES: dict[str, tuple[Line, ...]] = {
         Line("Ray, perceptron, 10 rounds", r"federation, perceptron, .*, 10 rounds", _RAY, _LOCAL, 12),
         Line("Ray, perceptron, 100 rounds", r"federation, perceptron, .*, 100 rounds", _RAY, _LOCAL, 5),
         Line("Ray, spiking network", r"federation, S-VGG5, .*", _RAY, _LOCAL),
-        Line("the clients alone", r"federation, .*", "clients alone", _LOCAL),
+        Line("Ray, 10 rounds of client drift", r"10 rounds of client drift, .*", _RAY, _LOCAL),
+        Line("Ray, 10 rounds of divided search", r"10 rounds of divided search, .*", _RAY, _LOCAL),
+        Line("Ray, a single round of these", r"a round of .*", _RAY, _LOCAL),
+        Line("the clients alone", r"(federation|10 rounds of) .*", "clients alone", _LOCAL),
     ),
     "A step in few bits": (
         Line("brevitas", r"quantised training step, .*", "brevitas", aim=1.5),
