@@ -43,9 +43,11 @@ from edgebook.federated import (
     with_tasks,
 )
 
-ROUNDS, WIDTHS, TASKS, CLASSES = 10, (16, 32), 6, 5
+ROUNDS, TASKS, CLASSES = 10, 6, 5
+WIDTHS, PATHS = (16, 32), 16  # of a supernet
 ENGINES = {"local": "edgebook, engine local", "ray": "Flower's engine, Ray"}
 Arrays = dict[str, np.ndarray]
+Part = tuple[torch.Tensor, torch.Tensor]  # images and labels
 Made = tuple[nn.Module, torch.Tensor, torch.Tensor]
 
 
@@ -62,7 +64,7 @@ class Drifting(FedStep):
     """Each client at the bucket of its own task, three rounds for each, as where each task has its own parts."""
 
     def task(self, number: int, client: int) -> int:
-        return int(task_orders(6, TASKS, 0.0, seed=0)[client, (number - 1) // 3 % TASKS])
+        return int(task_orders(self.plan.clients, TASKS, 0.0, seed=0)[client, (number - 1) // 3 % TASKS])
 
     def send(self, server_round: int, client: int, arrays: Arrays) -> Arrays:
         return of_task(arrays, self.task(server_round, client))
@@ -75,7 +77,7 @@ class Divided(FedParts):
     """Each client with half of the paths, drawn anew in every round, whose mask travels along."""
 
     def send(self, server_round: int, client: int, arrays: Arrays) -> Arrays:
-        mask = path_masks(8, 16, 8, seed=server_round)[client]
+        mask = path_masks(self.plan.clients, PATHS, PATHS // 2, seed=server_round)[client]
         part = Supernet(WIDTHS, mask=mask).state_dict()
         return {name: arrays[name] for name in part} | {"mask": mask}
 
@@ -83,7 +85,8 @@ class Divided(FedParts):
         return {name: array for name, array in answer.items() if name in arrays}
 
 
-def noise(client: int, images: int, channels: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+def noise(client: int, images: int, channels: int, classes: int) -> Part:
+    """Return images and labels: what is timed does not depend on what they show."""
     draws = torch.Generator().manual_seed(client)
     x = torch.rand(images, channels, 12, 12, generator=draws)
     return x, torch.randint(classes, (images,), generator=draws)
@@ -98,27 +101,29 @@ def tailored() -> Tailored:
     return Tailored(stem, blocks, shape=(1, 12, 12), classes=CLASSES)
 
 
+def begun(clients: int) -> tuple[Tailored, list[Part]]:
+    """Return the network, and for each client what its frozen part gives for the images, which is run once."""
+    net = tailored()
+    parts = [noise(client, 40, 1, CLASSES) for client in range(clients)]
+    return net, [(net.started(x), y) for x, y in parts]
+
+
 def trained_of(net: nn.Module) -> Arrays:
     """Return what is trained of a network."""
     return {name: p.detach().numpy().copy() for name, p in net.named_parameters() if p.requires_grad}
 
 
-def held(client: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what the frozen part gives for a client's images, which it runs once."""
-    x, y = noise(client, 40, 1, CLASSES)
-    return made_once(tailored).started(x), y
-
-
 def drifting_client(client: int, sent: Arrays) -> Made:
-    net = copy.deepcopy(made_once(tailored))
+    net, parts = made_once(begun, 6)
+    net = copy.deepcopy(net)
     net.load_state_dict({name: torch.from_numpy(array) for name, array in sent.items()}, strict=False)
-    return net, *made_once(held, client)
+    return net, *parts[client]
 
 
 def divided_client(client: int, sent: Arrays) -> Made:
     net = Supernet(WIDTHS, mask=sent["mask"]).to(memory_format=torch.channels_last)
     net.load_state_dict({name: torch.from_numpy(array) for name, array in sent.items() if name != "mask"})
-    return net, *made_once(noise, client, 200, 3, 10)
+    return net, *noise(client, 200, 3, 10)
 
 
 TASK_OF = {
