@@ -71,6 +71,6 @@ def test_cards_can_be_read_without_script_and_style(browser, address: str, page:
     assert card.locator(".claim-says").is_visible() and card.locator(".claim-found").is_visible()
     box = card.locator(".claim-strip").bounding_box()
     assert box["width"] > 200 and box["height"] > 40
-    card.locator("summary").click()
+    card.locator("summary", has_text="Cite this verdict").click()
     assert "@misc{" in card.locator("pre").inner_text()
     context.close()
